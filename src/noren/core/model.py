@@ -1,0 +1,369 @@
+"""The nouns: what an app is set to, and what is built, released, run and routed.
+
+Everything here is frozen; every other module passes these around. Durations are seconds,
+records of time are UTC as RFC 3339 text, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """How an app serves: by files or by processes."""
+
+    STATIC = "static"
+    PROCESS = "process"
+
+
+class Strategy(StrEnum):
+    """How traffic moves from the active release to the candidate."""
+
+    BLUE_GREEN = "blue-green"
+    ROLLING = "rolling"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """How a revision becomes an artifact; ``run`` None: the tree itself is the artifact."""
+
+    run: str | None = None
+    timeout: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Static:
+    """How files are served. ``cache_control``: (glob, header value), the first match wins."""
+
+    clean_urls: bool = True
+    not_found: str = "404.html"
+    fallback: str | None = None
+    cache_control: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Triggers:
+    """What makes Noren look for a new revision; ``poll`` None: off."""
+
+    poll: float | None = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What an instance must answer before it gets traffic; ``status`` None: any 2xx."""
+
+    path: str = "/"
+    status: int | None = None
+    body: str | None = None
+    host: str | None = None
+    interval: float = 0.25
+    timeout: float = 2.0
+    successes: int = 3
+    deadline: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """How real traffic is judged after the switch; ``max_error_rate`` above what the old release had."""
+
+    bake_time: float = 60.0
+    max_error_rate: float = 0.02
+    min_requests: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """How long a retired release may finish its requests and long connections, and a process its exit."""
+
+    requests: float = 30.0
+    connections: float = 600.0
+    grace: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one instance may use where the host allows it to be limited; None: no limit."""
+
+    memory: int | None = None
+    open_files: int | None = None
+    log: int = 50_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """How a private repository is reached; paths are absolute, ``token_env`` names a variable of the daemon."""
+
+    ssh_key_file: str | None = None
+    known_hosts_file: str | None = None
+    token_env: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The effective settings of one app, every default filled in.
+
+    ``secrets`` are the variables of ``env_file``: they reach builds and processes like ``env``
+    and are masked everywhere else.
+    """
+
+    name: str
+    kind: Kind
+    repo: str
+    branch: str | None = None
+    root: str = "."
+    watch: tuple[str, ...] = ()
+    publish: str | None = None
+    hosts: tuple[str, ...] = ()
+    keep: int = 10
+    keep_warm: float = 300.0
+    release_header: bool = True
+    submodules: bool = False
+    credentials: Credentials = field(default_factory=Credentials)
+    env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    build: Build = field(default_factory=Build)
+    static: Static = field(default_factory=Static)
+    triggers: Triggers = field(default_factory=Triggers)
+    run: str | None = None
+    instances: int = 1
+    strategy: Strategy = Strategy.BLUE_GREEN
+    surge: int = 1
+    min_ready: float = 0.0
+    ready: Ready = field(default_factory=Ready)
+    verify: Verify = field(default_factory=Verify)
+    drain: Drain = field(default_factory=Drain)
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Declared environment, secrets included."""
+        return {**dict(self.env), **dict(self.secrets)}
+
+
+# Settings that take effect without a new release: where requests come from, what is kept, when to look.
+_LIVE = ("hosts", "keep", "keep_warm", "release_header", "triggers", "drain", "branch", "credentials", "watch")
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def settings_digest(app: App) -> str:
+    """Names the settings a release runs with: a change of any of them is a new release of the same revision."""
+    return _digest({key: value for key, value in asdict(app).items() if key not in _LIVE})
+
+
+def build_key(app: App, revision: str) -> str:
+    """Names an artifact: same key, same artifact, across apps.
+
+    Kind counts only for what the builder does with the result (a process keeps its tree).
+    """
+    return _digest([revision, app.repo, app.kind, app.root, app.submodules, asdict(app.build), sorted(app.variables.items())])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """A revision as Git tells it; ``committed_at`` is RFC 3339 UTC."""
+
+    revision: str
+    subject: str
+    author: str
+    committed_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """What a build left, at its final place.
+
+    ``path`` is what is served (static) or the working directory (process), absolute.
+    ``seconds`` is how long the build ran; 0 when an earlier build with the same key was taken.
+    """
+
+    key: str
+    path: str
+    digest: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A build with settings: numbered per app, immutable."""
+
+    app: App
+    number: int
+    revision: str
+    artifact: Artifact
+
+    @property
+    def label(self) -> str:
+        """``website@42``: what ``X-Noren-Release`` says."""
+        return f"{self.app.name}@{self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One running copy of a release.
+
+    ``id`` is chosen and committed before the start, and marks the process (``NOREN_INSTANCE``).
+    ``address`` is ``127.0.0.1:PORT`` or ``unix@/path``; None until started.
+    ``pid`` with ``start_ticks`` (field 22 of /proc/PID/stat) and ``boot_id`` name a process beyond
+    pid reuse and reboots; None where the instance is no process.
+    ``log`` is the file its output goes to, None where it has none.
+    """
+
+    id: str
+    app: str
+    release: int
+    ordinal: int
+    address: str | None = None
+    pid: int | None = None
+    start_ticks: int | None = None
+    boot_id: str | None = None
+    log: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How an instance ended; ``code`` is negative for a signal and None when unknown (it was adopted)."""
+
+    instance: str
+    code: int | None
+    log_tail: str = ""
+
+    def __str__(self) -> str:
+        if self.code is None:
+            return "ended (exit code unknown: the process was adopted after a restart of Noren)"
+        return f"was ended by signal {-self.code}" if self.code < 0 else f"exited with code {self.code}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAnswer:
+    """What one probe saw; kept for the reason of a release that never becomes ready.
+
+    ``body`` is the head of the answer (≤ 200 characters, control characters replaced),
+    ``problem`` is "" exactly when ``ok``.
+    """
+
+    ok: bool
+    url: str
+    status: int | None = None
+    body: str = ""
+    seconds: float = 0.0
+    problem: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """An instance as the proxy sees it. ``draining``: no new requests, running ones end."""
+
+    instance: str
+    release: int
+    address: str
+    draining: bool = False
+    backup: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """The instances of one release that one rollout started: what requests are routed to.
+
+    A restart makes a second backend of the same release, so the name carries the rollout.
+    ``site`` names the folder of a static release, None for processes.
+    """
+
+    app: str
+    release: int
+    rollout: int
+    servers: tuple[Server, ...] = ()
+    site: str | None = None
+    cache_control: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``website@42.7``: release 42 as started by rollout 7."""
+        return f"{self.app}@{self.release}.{self.rollout}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """All that the proxy has to know of one app: whole and idempotent.
+
+    ``active`` and ``candidate`` are names of ``backends``; the candidate gets the share ``weight``
+    (0..1) of new requests. ``active`` None: nothing is released yet.
+    """
+
+    app: str
+    hosts: tuple[str, ...]
+    release_header: bool = True
+    backends: tuple[Backend, ...] = ()
+    active: str | None = None
+    candidate: str | None = None
+    weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Answers of one kind of traffic: ``failed`` = 5xx or no complete answer."""
+
+    ok: int = 0
+    failed: int = 0
+    retried: int = 0
+
+    @property
+    def total(self) -> int:
+        """Requests that got an answer, good or bad."""
+        return self.ok + self.failed
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.ok + other.ok, self.failed + other.failed, self.retried + other.retried)
+
+    def __sub__(self, other: Counts) -> Counts:
+        return Counts(self.ok - other.ok, self.failed - other.failed, self.retried - other.retried)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Answers of one release by twin: reads (GET, HEAD, OPTIONS) and writes (everything else)."""
+
+    reads: Counts = Counts()
+    writes: Counts = Counts()
+
+    @property
+    def both(self) -> Counts:
+        """Reads and writes together."""
+        return self.reads + self.writes
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(self.reads + other.reads, self.writes + other.writes)
+
+    def __sub__(self, other: Traffic) -> Traffic:
+        return Traffic(self.reads - other.reads, self.writes - other.writes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Cumulative counters of an app, by number of the release that answered.
+
+    They only grow while ``proxy`` (an id of the proxy process) stays the same; Noren's own probes are excluded.
+    """
+
+    proxy: str
+    releases: dict[int, Traffic] = field(default_factory=dict[int, Traffic])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One request from the proxy's log. ``at`` is monotonic seconds, ``ms`` its total time."""
+
+    at: float
+    release: int
+    method: str
+    path: str
+    status: int
+    ms: float
+    retries: int = 0
+    complete: bool = True

@@ -1,0 +1,1 @@
+"""The async shell around the core: it loops, executes instructions and recovers."""

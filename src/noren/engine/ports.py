@@ -1,0 +1,130 @@
+"""What the engine needs from outside, as Protocols of at most six verbs.
+
+The engine calls them, ``adapters/`` implements them, ``main.py`` brings both together, and
+``tests/fakes.py`` has a tame and a misbehaving fake of each. Every verb may be called again
+after a crash: each states what a second call does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from noren.core.model import (
+    App,
+    Artifact,
+    Commit,
+    Exit,
+    Instance,
+    Observation,
+    ProbeAnswer,
+    Ready,
+    Release,
+    Routing,
+    Sample,
+)
+
+
+class Source(Protocol):
+    """Git: mirrors of the repositories. Raises OutsideError when a repository cannot be reached."""
+
+    async def tip(self, app: App) -> str:
+        """The commit at the tip of the app's branch, asked from the remote; changes nothing."""
+        ...
+
+    async def commit(self, app: App, tip: str) -> Commit:
+        """Fetch until ``tip`` (a sha or a ref name) is in the mirror; the last commit up to it that touches ``watch``.
+
+        Raises ReleaseError when no commit does or ``tip`` does not exist. Again: no fetch when present.
+        """
+        ...
+
+    async def keep(self, app: App, number: int, revision: str) -> None:
+        """Hold the revision as ``refs/noren/<app>/<number>``. Again: no change."""
+        ...
+
+    async def forget(self, app: App, number: int) -> None:
+        """Drop that ref. Again: no change."""
+        ...
+
+
+class Builder(Protocol):
+    """Builds, shared by key."""
+
+    async def build(self, app: App, revision: str) -> Artifact:
+        """Check out, build, check the output; the artifact of an earlier or running build with the same key is shared.
+
+        Raises ReleaseError (own fault: exit code, deadline, empty output) or OutsideError (disk, fetch).
+        Cancelling the last waiter ends the build and every process of it.
+        """
+        ...
+
+    async def log(self, app: App, revision: str) -> str | None:
+        """Path of the log of the newest build of this revision with these settings, None when there is none."""
+        ...
+
+    async def prune(self, keys: frozenset[str]) -> None:
+        """Remove every finished build whose key is not among ``keys``. Again: no change."""
+        ...
+
+
+class Runner(Protocol):
+    """Runs releases of one kind."""
+
+    async def start(self, release: Release, instance: Instance) -> Instance:
+        """Start, and return the instance with its address and identity; raises ReleaseError or OutsideError.
+
+        Again with the same id: the one that runs already is returned.
+        """
+        ...
+
+    async def adopt(self, instance: Instance) -> Instance | None:
+        """Find a started instance after a restart of Noren, by identity or by its mark; None when it is gone."""
+        ...
+
+    async def exited(self, instance: Instance) -> Exit:
+        """Wait until the instance ends by itself; never returns for what is no process."""
+        ...
+
+    async def stop(self, instance: Instance, grace: float) -> None:
+        """SIGTERM, after ``grace`` seconds SIGKILL to every process of it, wait until gone. Again: no change."""
+        ...
+
+
+class Probes(Protocol):
+    """Asks an instance directly, not through the proxy."""
+
+    async def probe(self, app: App, instance: Instance, ready: Ready) -> ProbeAnswer:
+        """One request, at most ``ready.timeout`` seconds; never raises for what the instance does."""
+        ...
+
+
+class Proxy(Protocol):
+    """The reverse proxy. Raises TrafficError when it refuses or does not answer."""
+
+    async def apply(self, routing: Routing) -> None:
+        """Make the proxy route one app so: servers first and read back, then maps, then what is no longer named out.
+
+        Idempotent and whole: after a crash the same call mends what is half done. ``hosts`` empty
+        and no backends: the app is gone.
+        """
+        ...
+
+    async def confirm(self, app: App, release: int, times: int) -> None:
+        """Ask each public listener until ``release`` answers ``times`` times in a row; raises TrafficError after 5 s."""
+        ...
+
+    async def drain(self, app: str, instances: Sequence[str], *, requests: float, connections: float) -> int:
+        """Wait until no request is in flight to these instances, at most ``requests`` seconds for writes and
+        ``connections`` seconds for reads (streams, WebSockets, long polls); then end what is left, spread
+        over time. Returns how many were cut. Again: waits for what is left.
+        """
+        ...
+
+    async def observe(self, app: str) -> Observation:
+        """The counters now."""
+        ...
+
+    def samples(self, app: str, since: float) -> Sequence[Sample]:
+        """Requests of the log since that monotonic time, oldest first: all when few, a share when many."""
+        ...
