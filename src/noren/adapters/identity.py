@@ -18,7 +18,7 @@ def boot_id() -> str:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (proc(5): field 22 of stat); None for a zombie or no process."""
+    """Start of a process in clock ticks since boot (proc(5), field 22 of stat); None for a zombie or no process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -34,9 +34,7 @@ class NorenError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(
-            part
-            for part in (self.what, self.seen and f"seen: {self.seen}", self.hint and f"try: {self.hint}")
-            if part
+            part for part in (self.what, self.seen and f"seen: {self.seen}", self.hint and f"try: {self.hint}") if part
         )
 
 

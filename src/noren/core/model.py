@@ -161,7 +161,9 @@ def build_key(app: App, revision: str) -> str:
 
     Kind counts only for what the builder does with the result (a process keeps its tree).
     """
-    return _digest([revision, app.repo, app.kind, app.root, app.submodules, asdict(app.build), sorted(app.variables.items())])
+    return _digest(
+        [revision, app.repo, app.kind, app.root, app.submodules, asdict(app.build), sorted(app.variables.items())]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

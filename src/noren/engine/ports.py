@@ -111,7 +111,7 @@ class Proxy(Protocol):
         ...
 
     async def confirm(self, app: App, release: int, times: int) -> None:
-        """Ask each public listener until ``release`` answers ``times`` times in a row; raises TrafficError after 5 s."""
+        """Ask each public listener until ``release`` answers ``times`` in a row; raises TrafficError after 5 s."""
         ...
 
     async def drain(self, app: str, instances: Sequence[str], *, requests: float, connections: float) -> int:
