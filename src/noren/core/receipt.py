@@ -1,0 +1,96 @@
+"""The receipt of a rollout: what the upgrade cost, as the JSON that scripts rely on.
+
+Made by the engine when a rollout has its outcome, from its record, the proxy's counters at both
+ends of the window (intent to verdict) and the sampled log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from noren.core.model import Counts, Observation, Sample, Traffic
+from noren.core.record import RolloutRecord
+
+BEFORE = 60.0  # seconds before the intent that count as "before"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Monotonic seconds: the intent, the first switch (None: no traffic moved) and the verdict."""
+
+    intent: float
+    switched: float | None
+    verdict: float
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """Nearest-rank percentile of sorted values; None for no values."""
+    return values[max(0, ceil(share * len(values)) - 1)] if values else None
+
+
+def latency(samples: Sequence[Sample], start: float, end: float) -> dict[str, Any]:
+    """Percentiles in milliseconds of the requests that ended in [start, end)."""
+    values = sorted(s.ms for s in samples if start <= s.at < end)
+    return {"p50": percentile(values, 0.5), "p99": percentile(values, 0.99), "samples": len(values)}
+
+
+def spent(before: Observation, after: Observation) -> dict[int, Traffic]:
+    """Answers by release between two observations of the same proxy process."""
+    zero = Traffic()
+    return {number: traffic - before.releases.get(number, zero) for number, traffic in after.releases.items()}
+
+
+def receipt(
+    record: RolloutRecord,
+    *,
+    ended_at: str,
+    final: Observation | None,
+    samples: Sequence[Sample],
+    window: Window,
+    events: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """The receipt as JSON-ready values; ``requests`` is null when no proxy of ours carried the traffic."""
+    rollout = record.rollout
+    verdict = rollout.verdict
+    assert verdict is not None
+    switched = window.switched if window.switched is not None else window.verdict
+    base = record.at_intent
+    by_release = spent(base, final) if base and final and base.proxy == final.proxy else _since_restart(final)
+    return {
+        "rollout": rollout.id,
+        "kind": rollout.kind.value,
+        "app": rollout.app.name,
+        "release": rollout.number,
+        "revision": rollout.revision,
+        "from_release": rollout.old.release if rollout.old else None,
+        "trigger": rollout.trigger,
+        "events": list(events),
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason,
+        "started_at": record.started_at,
+        "ended_at": ended_at,
+        "requests": _requests(by_release) if final else None,
+        "complete": base is not None and final is not None and base.proxy == final.proxy,
+        "by_release": {str(n): t.both.total for n, t in sorted(by_release.items()) if t.both.total},
+        "latency_ms": {
+            "before": latency(samples, window.intent - BEFORE, window.intent),
+            "during": latency(samples, window.intent, switched),
+            "after": latency(samples, switched, window.verdict),
+        },
+        "longest_hold_ms": 0,
+        "switch_ms": record.switch_ms,
+        "phases": [{"phase": phase, "seconds": round(seconds, 4)} for phase, seconds in record.phases],
+    }
+
+
+def _since_restart(final: Observation | None) -> dict[int, Traffic]:
+    """The proxy died in between: what is left are the answers of the new process."""
+    return dict(final.releases) if final else {}
+
+
+def _requests(by_release: dict[int, Traffic]) -> dict[str, int]:
+    counts = sum((t.both for t in by_release.values()), Counts())
+    return {"total": counts.total, "ok": counts.ok, "failed": counts.failed, "retried": counts.retried, "held": 0}

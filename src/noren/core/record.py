@@ -1,0 +1,136 @@
+"""What the ledger keeps: one small document a fact, whole and replaceable.
+
+The engine commits these before it acts, ``adapters/ledger.py`` stores them as JSON under
+(app, type, key), and ``engine/recover.py`` starts from them after a crash. Times are RFC 3339 UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from noren.core.model import App, Artifact, Observation, Release
+from noren.core.quarantine import Quarantined
+from noren.core.retire import Retiring, Running
+from noren.core.rollout import Rollout
+from noren.core.schedule import Hold, Wanted
+from noren.core.verdict import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppRecord:
+    """Where an app stands.
+
+    ``tip`` is the branch tip considered last, ``revision`` and ``settings`` what it led to.
+    ``active`` is what new requests get. ``wanted`` waits for its turn or for its next try.
+    """
+
+    name: str
+    tip: str | None = None
+    revision: str | None = None
+    settings: str | None = None
+    active: Running | None = None
+    active_since: str | None = None
+    last_good: int | None = None
+    hold: Hold | None = None
+    wanted: Wanted | None = None
+    releases: int = 0
+    rollouts: int = 0
+
+    @property
+    def key(self) -> str:
+        """One per app."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRecord:
+    """A release number and what became of it; ``artifact`` None: never built, or pruned."""
+
+    number: int
+    revision: str
+    settings: str
+    app: App
+    artifact: Artifact | None = None
+    built_at: str | None = None
+    outcome: Outcome | None = None
+    reason: str = ""
+
+    @property
+    def key(self) -> str:
+        """One per release number."""
+        return str(self.number)
+
+    @property
+    def release(self) -> Release | None:
+        """The release, while its artifact is there."""
+        if self.artifact is None:
+            return None
+        return Release(app=self.app, number=self.number, revision=self.revision, artifact=self.artifact)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRecord:
+    """A rollout under way, with the proxy's counters at its intent and just before its first switch."""
+
+    rollout: Rollout
+    started_at: str
+    phases: tuple[tuple[str, float], ...] = ()
+    at_intent: Observation | None = None
+    at_switch: Observation | None = None
+    switch_ms: float | None = None
+
+    @property
+    def key(self) -> str:
+        """One per rollout number."""
+        return str(self.rollout.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetiringRecord:
+    """An old release on its way out."""
+
+    retiring: Retiring
+
+    @property
+    def key(self) -> str:
+        """One per release and rollout."""
+        return f"{self.retiring.running.release}.{self.retiring.running.rollout}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineRecord:
+    """What no trigger may try again."""
+
+    quarantined: Quarantined
+
+    @property
+    def key(self) -> str:
+        """One per revision and settings."""
+        return f"{self.quarantined.revision}.{self.quarantined.settings}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptRecord:
+    """The receipt of a rollout that is over, as JSON text."""
+
+    rollout: int
+    body: str
+
+    @property
+    def key(self) -> str:
+        """One per rollout number."""
+        return str(self.rollout)
+
+
+Record = AppRecord | ReleaseRecord | RolloutRecord | RetiringRecord | QuarantineRecord | ReceiptRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One line of an app's history: what happened, to which rollout, and the phase it led to."""
+
+    at: str
+    text: str
+    kind: str
+    rollout: int | None = None
+    phase: str | None = None
