@@ -1,0 +1,67 @@
+"""A listening unix socket that belongs to the daemon and outlives the server that accepts from it.
+
+Used by caddy.py: connections that wait in the queue survive the death of the server, because the
+next one inherits the same queue; after a restart of the daemon it takes a duplicate back from the
+server that still runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from pathlib import Path
+
+from noren.core.errors import HostError
+
+_PIDFD_GETFD = 438  # the same number on every architecture (asm-generic); Python 3.11 has no wrapper
+_BACKLOG = 4096
+# sockaddr_un holds 107 bytes, and the socket is bound under a longer name first.
+_LONGEST_PATH = 100
+
+
+def bound(path: Path) -> socket.socket:
+    """Listen at ``path`` (mode 0600), replacing what lies there in one step; HostError when the path is too long.
+
+    Bound under another name and renamed: a server that closes an inherited listener unlinks the
+    name it was bound to, and must not take ``path`` away.
+    """
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise HostError(
+            "The path of a socket is too long",
+            seen=f"{path} has {len(os.fsencode(path))} bytes, at most {_LONGEST_PATH} are possible",
+            hint="choose a shorter [server] state folder",
+        )
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(os.fspath(fresh))
+        fresh.chmod(0o600)
+        listener.listen(_BACKLOG)
+        fresh.rename(path)
+    except OSError as exc:
+        listener.close()
+        raise HostError(
+            f"Cannot listen on {path}", seen=str(exc), hint="check the owner and mode of the state folder"
+        ) from exc
+    return listener
+
+
+def taken_back(pid: int, descriptor: int) -> socket.socket | None:
+    """A duplicate of the listener another process holds as ``descriptor``; None where the kernel refuses.
+
+    Needs the right to trace the process (ptrace(2)): Yama's ptrace_scope may forbid it.
+    """
+    try:
+        process = os.pidfd_open(pid)
+    except OSError:
+        return None
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        duplicate = int(libc.syscall(_PIDFD_GETFD, process, descriptor, 0))
+        return socket.socket(fileno=duplicate) if duplicate >= 0 else None
+    except OSError:  # the descriptor is no socket
+        return None
+    finally:
+        os.close(process)
