@@ -1,62 +1,110 @@
-"""A control group around one build, where the host lets us make one; nothing where it does not.
+"""Control groups around instances and builds, where the host lets us make them; nothing where it does not.
 
-Used by ``build_process``. Best effort: under cgroup v1 the pids and memory controllers, under v2 a
-child of our own group. A group also finds processes that left their session and dropped their mark.
+Used by `members`, `processes` and `build_process`. Best effort: a child of our own group in version 2,
+and in version 1 in the hierarchies of pids and memory. A group limits what is in it, and finds the
+processes that left their session and dropped their mark.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from noren.core.model import Limits
+
 _MOUNT = Path("/sys/fs/cgroup")
-MOST_PROCESSES = 4096
-_LIMITS = (("pids.max", str(MOST_PROCESSES)), ("memory.oom.group", "1"))
 
 
-@contextlib.contextmanager
-def groups(name: str, memory: int | None = None) -> Iterator[tuple[Path, ...]]:
-    """Directories whose ``cgroup.procs`` a process joins by writing 0; () where none can be made.
+class Cgroups:
+    """The groups of one state directory: two of them on one host may use the same names."""
 
-    ``memory`` in bytes, None for no limit. The groups go when the block ends, unless processes are left.
-    """
-    made = tuple(group for parent in _parents() if (group := _made(parent / f"noren-{name}")))
-    try:
-        for group in made:
-            _limit(group, memory)
-        yield made
-    finally:
-        for group in made:
+    def __init__(self, state_dir: Path) -> None:
+        self._prefix = "noren-" + hashlib.sha256(str(state_dir.absolute()).encode()).hexdigest()[:8]
+        self._parents = tuple(_parents())
+
+    def of(self, name: str) -> Cgroup:
+        """The group of this name, which need not exist."""
+        return Cgroup(tuple(parent / f"{self._prefix}-{name}" for parent in self._parents))
+
+
+class Cgroup:
+    """One group, as a folder in each hierarchy."""
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        self._folders = folders
+
+    def create(self, limits: Limits, *, most_processes: int | None = None) -> tuple[Path, ...]:
+        """Make it with these limits; the folders that could be made: () on a host that lets us make none."""
+        made = tuple(folder for folder in self._folders if _make(folder))
+        for folder in made:
+            _limit(folder, limits.memory, most_processes)
+        return made
+
+    def pids(self) -> set[int]:
+        """What is in it now."""
+        return {pid for folder in self._folders for pid in _pids(folder)}
+
+    def kill(self) -> None:
+        """SIGKILL to everything in it: at once in version 2, one by one in version 1, where it can no longer fork."""
+        for folder in self._folders:
+            if _set(folder / "cgroup.kill", "1"):
+                continue
+            _set(folder / "pids.max", "0")
+            for pid in _pids(folder):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def remove(self) -> None:
+        """Remove it; no change when it is gone or something is still in it."""
+        for folder in self._folders:
             with contextlib.suppress(OSError):
-                group.rmdir()
+                folder.rmdir()
 
 
 def _parents() -> Iterator[Path]:
-    """Our own group in each hierarchy that helps: v2, and the v1 hierarchies of pids and memory."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers in ("pids", "memory"):
-            yield _MOUNT / controllers / path.lstrip("/")
-        elif not controllers:
-            unified = _MOUNT / "unified"
-            yield (unified if unified.is_dir() else _MOUNT) / path.lstrip("/")
+    """Where groups can be made in each hierarchy that helps: in our own."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("pids", "memory"):
+                yield _MOUNT / controllers / path.lstrip("/")
+            elif not controllers:
+                unified = _MOUNT / "unified"
+                own = (unified if unified.is_dir() else _MOUNT) / path.lstrip("/")
+                # DelegateSubgroup=daemon of a systemd unit: version 2 limits groups beside processes, not below them.
+                yield own.parent if own.name == "daemon" else own
 
 
-def _made(group: Path) -> Path | None:
+def _make(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        folder.mkdir(exist_ok=True)
+    _set(folder.parent / "cgroup.subtree_control", "+memory +pids")
+    return os.access(folder / "cgroup.procs", os.W_OK)
+
+
+def _limit(folder: Path, memory: int | None, most_processes: int | None) -> None:
+    limits = {"memory.max": memory, "memory.limit_in_bytes": memory, "pids.max": most_processes}
+    for name, value in limits.items():
+        if value is not None:
+            _set(folder / name, str(value))
+
+
+def _set(file: Path, value: str) -> bool:
+    """Whether the kernel offers this file here and took the value; "r+" creates nothing."""
     try:
-        group.mkdir(exist_ok=True)
+        with file.open("r+") as setting:
+            setting.write(value)
     except OSError:
-        return None
-    return group if os.access(group / "cgroup.procs", os.W_OK) else None
+        return False
+    return True
 
 
-def _limit(group: Path, memory: int | None) -> None:
-    limits = _LIMITS
-    if memory is not None:
-        limits += (("memory.max", str(memory)), ("memory.limit_in_bytes", str(memory)))
-    for name, value in limits:
-        with contextlib.suppress(OSError):
-            if (group / name).exists():
-                (group / name).write_text(value)
+def _pids(folder: Path) -> list[int]:
+    try:
+        return [int(line) for line in (folder / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []

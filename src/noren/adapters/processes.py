@@ -26,6 +26,8 @@ from noren.core.model import Exit, Instance, Limits, Release
 # How long SIGKILL may take: only a process stuck in the kernel needs more.
 _KILL_SECONDS = 5.0
 _TRIM_SECONDS = 1.0
+# A fork bomb ends here: far above any sane server, far below the kernel's usual limit.
+_MOST_PROCESSES = 4096
 
 
 class Processes:
@@ -100,7 +102,7 @@ class Processes:
 
     def _started(self, release: Release, instance: Instance, port: int) -> Instance:
         log, limits = self._log(instance), release.app.limits
-        groups = self._groups.of(instance.id).create(limits)
+        groups = self._groups.of(instance.id).create(limits, most_processes=_MOST_PROCESSES)
         try:
             with logfile.opened(log) as output:
                 identity = Launch(release, instance.id, port, self._state, groups).start(output)
