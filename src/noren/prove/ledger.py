@@ -1,0 +1,99 @@
+"""The client's ledger: one record for each request that was issued, and the questions a proof asks of it.
+
+Loads add records; tests and reports read. Monotonic times for durations, wall-clock times (UTC) to compare with
+receipts. About 300 bytes a record: a run of a night is several runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from noren.prove.outcome import Outcome, Problem
+from noren.prove.request import Answer
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """What became of one request. All times are seconds, ``wall`` is seconds of the epoch.
+
+    ``due`` is the intended start; ``late`` is how much later it was issued, by our own fault;
+    ``latency`` counts from ``due``. ``once``: the app must have executed it exactly once.
+    """
+
+    load: str
+    id: str
+    due: float
+    wall: float
+    late: float
+    latency: float
+    outcome: Outcome
+    status: int | None = None
+    release: str | None = None
+    detail: str = ""
+    once: bool = False
+
+    @property
+    def lost(self) -> bool:
+        """Anything but ok."""
+        return self.outcome is not Outcome.OK
+
+    def refute(self, problem: Problem) -> None:
+        """What looked answered turned out lost: a second answer came."""
+        self.outcome, self.detail = problem.outcome, problem.detail
+
+    def __str__(self) -> str:
+        at = datetime.fromtimestamp(self.wall, UTC).isoformat(timespec="milliseconds")
+        seen = f"{self.status or '-'} {self.release or '-'}"
+        return f"{at} {self.load} {self.id} {self.outcome} after {self.latency * 1000:.1f} ms: {seen} {self.detail}"
+
+
+class Ledger:
+    """All records of a run."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.records: list[Record] = []
+        self._epoch = time.time() - time.monotonic()
+
+    def settle(
+        self,
+        load: str,
+        id: str,
+        *,
+        due: float,
+        issued: float,
+        result: Answer | Problem,
+        problem: Problem | None = None,
+        once: bool = False,
+    ) -> Record:
+        """Record an ended request; ``problem`` is what is wrong with an Answer, ``due``, ``issued`` are loop times."""
+        answer = result if isinstance(result, Answer) else None
+        wrong = problem if isinstance(result, Answer) else result
+        record = Record(
+            load=load,
+            id=id,
+            due=due,
+            wall=self._epoch + due,
+            late=max(0.0, issued - due),
+            latency=time.monotonic() - due,
+            outcome=wrong.outcome if wrong else Outcome.OK,
+            detail=wrong.detail if wrong else "",
+            status=answer.status if answer else None,
+            release=answer.release if answer else None,
+            once=once,
+        )
+        self.records.append(record)
+        return record
+
+    def between(self, since: datetime, until: datetime) -> Iterator[Record]:
+        """Records of requests that were under way in this window of wall-clock time, as of a receipt."""
+        first, last = since.timestamp(), until.timestamp()
+        return (record for record in self.records if record.wall <= last and record.wall + record.latency >= first)
+
+    def lost(self, since: datetime | None = None, until: datetime | None = None) -> list[Record]:
+        """Lost requests, of all or of those under way in the window."""
+        begin = since or datetime.fromtimestamp(0, UTC)
+        return [record for record in self.between(begin, until or datetime.max.replace(tzinfo=UTC)) if record.lost]
