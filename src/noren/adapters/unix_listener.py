@@ -60,8 +60,14 @@ def taken_back(pid: int, descriptor: int) -> socket.socket | None:
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         duplicate = int(libc.syscall(_PIDFD_GETFD, process, descriptor, 0))
-        return socket.socket(fileno=duplicate) if duplicate >= 0 else None
-    except OSError:  # the descriptor is no socket
-        return None
     finally:
         os.close(process)
+    return _as_socket(duplicate) if duplicate >= 0 else None
+
+
+def _as_socket(descriptor: int) -> socket.socket | None:
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError:
+        os.close(descriptor)
+        return None
