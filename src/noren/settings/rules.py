@@ -1,0 +1,69 @@
+"""What holds between keys: of one app, and between apps.
+
+Called by ``file`` with the merged tables, before their types are known to be right, so that these
+errors are told together with all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from noren.settings import hosts, quantity
+from noren.settings.defaults import kind_of, unfit
+from noren.settings.document import items
+from noren.settings.positions import Path as Key
+
+Finding = tuple[Key, str]
+
+
+def app(table: dict[str, Any]) -> Iterator[Finding]:
+    """What is wrong within one app; keys are relative to it."""
+    kind = kind_of(table)
+    for key in sorted(unfit(kind) & table.keys()):
+        other = "process" if kind == "static" else "static"
+        yield (key,), f"fits only a {other} app, and this one is {kind}{_why(table)}"
+    if kind == "process" and "run" not in table:
+        yield ("run",), "is missing: a process needs the command that serves on $PORT"
+    if "ssh_key_file" in table and "known_hosts_file" not in table:
+        yield ("known_hosts_file",), "is missing: without it nobody can tell the Git server from an impostor"
+
+
+def _why(table: dict[str, Any]) -> str:
+    if "kind" in table:
+        return ""
+    return " (run is set)" if "run" in table else " (run is not set)"
+
+
+def claims(apps: dict[str, dict[str, Any]]) -> Iterator[Finding]:
+    """Hosts that are claimed twice, by two apps or by one."""
+    claimed: dict[str, str] = {}
+    for name, table in apps.items():
+        entries = hosts.spelled(items(table.get("hosts")))
+        for index, entry in enumerate(entries):
+            if entry is None:
+                continue
+            other = claimed.setdefault(entry, name)
+            if other != name or entry in entries[:index]:
+                yield ("apps", name, "hosts", index), _claimed(entry, name, other)
+
+
+def _claimed(entry: str, name: str, other: str) -> str:
+    if name == other:
+        return f"{entry} is listed twice"
+    return f"{entry} is claimed by two apps, {other} and {name}: give one of them a path such as {entry}/{name}"
+
+
+def server(table: dict[str, Any]) -> Iterator[Finding]:
+    """Listeners that are named twice or that lie where instances get their ports."""
+    addresses = [str(entry) for entry in items(table.get("listen"))]
+    try:
+        first, last = quantity.ports(table.get("ports", "20000-28999"))
+    except ValueError:
+        first, last = 0, -1
+    for index, address in enumerate(addresses):
+        port = address.rpartition(":")[2]
+        if address in addresses[:index]:
+            yield ("server", "listen", index), f"{address} is listed twice"
+        if port.isdecimal() and first <= int(port[:6]) <= last:
+            yield ("server", "listen", index), f"port {port[:6]} lies within server.ports, which are for instances"

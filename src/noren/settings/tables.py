@@ -1,0 +1,152 @@
+"""The tables and keys of ``noren.toml``: what may stand where, and what it means.
+
+Used by ``file`` to validate and by ``schema``. No default stands here: a key that is not written
+keeps the default of its dataclass in ``noren.core.model``, the one place for it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from noren.settings.words import (
+    Branch,
+    Command,
+    Duration,
+    Glob,
+    Host,
+    Inside,
+    KindName,
+    Listen,
+    Poll,
+    Ports,
+    Positive,
+    Size,
+    StrategyName,
+    Text,
+    UrlPath,
+    Value,
+    Variable,
+    short,
+)
+
+
+def _about(text: str, **limits: Any) -> Any:
+    return Field(default=None, description=text, **limits)
+
+
+class Table(BaseModel):
+    """A table: unknown keys and values of another type are errors."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    def written(self) -> dict[str, Any]:
+        """The keys that the file has, with their values read."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+
+
+class BuildTable(Table):
+    run: Command = _about("Shell command; what it puts into $NOREN_OUTPUT is the artifact.")
+    timeout: Positive = _about("A build that takes longer has failed.")
+
+
+class StaticTable(Table):
+    clean_urls: bool = _about("Serve /about from about.html or about/index.html.")
+    not_found: Inside = _about("Page for status 404.")
+    fallback: Inside = _about("Page for every unknown path: single-page apps.")
+    cache_control: dict[Text, Text] = _about("Cache-Control header by pattern of paths; the first match wins.")
+
+
+class TriggersTable(Table):
+    poll: Poll = _about('How often the repository is asked for its tip; "off" to disable.')
+
+
+class ReadyTable(Table):
+    path: UrlPath = _about("What is asked before an instance gets traffic.")
+    status: int = _about("The status to expect; default: any 2xx.", ge=100, le=599)
+    body: Text = _about("Text that the answer must contain.")
+    host: Text = _about("Host header of the probe; default: the app's first host.")
+    interval: Positive = _about("Time between two probes.")
+    timeout: Positive = _about("A slower answer is no answer.")
+    successes: int = _about("Good answers in a row.", ge=1, le=1000)
+    deadline: Positive = _about("A release that is not ready by then is aborted.")
+
+
+class VerifyTable(Table):
+    bake_time: Duration = _about("How long real traffic is watched after the switch.")
+    max_error_rate: float = _about("Share of errors above what the old release had.", ge=0, le=1)
+    min_requests: int = _about("Requests before the slow lane judges.", ge=1)
+
+
+class DrainTable(Table):
+    requests: Duration = _about("Time that running requests get to end.")
+    connections: Duration = _about("Time that WebSockets and streams get to end.")
+    grace: Duration = _about("From SIGTERM to SIGKILL.")
+
+
+class LimitsTable(Table):
+    memory: Size = _about("Memory of one instance, where the host allows it to be limited.")
+    open_files: int = _about("Open files of one instance.", ge=16)
+    log: Size = _about("Size at which the log of an instance is turned over.")
+
+
+class AppTable(Table):
+    """One app."""
+
+    repo: str = _about("URL (https, ssh) or local path of the Git repository.")
+    branch: Branch = _about("Default: the remote's HEAD.")
+    root: Inside = _about("Folder in which builds and processes start.")
+    watch: list[Glob] = _about("A commit that touches none of these is no upgrade; default: root.")
+    publish: Inside = _about("Folder of the output that is served; default: all of it.")
+    hosts: Annotated[list[Host], Field(min_length=1)] = _about("Host, or host/path; the longest match wins.")
+    kind: KindName = _about("Default: process if run is set, else static.")
+    keep: int = _about("Releases kept.", ge=1)
+    keep_warm: Duration = _about("How long the previous release keeps running after a switch was kept.")
+    release_header: bool = _about("X-Noren-Release on each answer.")
+    ssh_key_file: Text = _about("Private key for ssh, together with known_hosts_file.")
+    known_hosts_file: Text = _about("Host keys of the Git server.")
+    token_env: Variable = _about("Variable of the daemon that holds the token for https.")
+    submodules: bool = _about("Check out submodules too.")
+    env: dict[Variable, Value] = _about("Variables of builds and processes.")
+    env_file: Text = _about("File of KEY=VALUE lines: secrets.")
+    build: Annotated[BuildTable, short("run", BuildTable)] = _about("The build; a string is short for run.")
+    static: StaticTable = _about("How files are served.")
+    triggers: TriggersTable = _about("What makes Noren look for a new revision.")
+    run: Command = _about("Shell command of a process; it must listen on $PORT.")
+    instances: int = _about("Copies that run side by side.", ge=1, le=100)
+    strategy: StrategyName = _about("How traffic moves to a new release.")
+    surge: int = _about("Instances beyond the wanted number during a rolling upgrade.", ge=1, le=100)
+    min_ready: Duration = _about("How long an instance must stay ready to count as available.")
+    ready: Annotated[ReadyTable, short("path", ReadyTable)] = _about("The readiness probe; a string is short for path.")
+    verify: VerifyTable = _about("How real traffic is judged after the switch.")
+    drain: DrainTable = _about("How a retired release ends.")
+    limits: LimitsTable = _about("What one instance may use.")
+
+
+class ServerTable(Table):
+    """The daemon itself."""
+
+    listen: Annotated[list[Listen], Field(min_length=1)] = _about("Addresses of public HTTP.")
+    state: Text = _about("Folder of all that Noren writes, relative to the settings file.")
+    builds: int = _about("Builds at once.", ge=1, le=64)
+    ports: Ports = _about("Ports for instances, outside the ephemeral range.")
+    haproxy: Text = _about("Path of another HAProxy (2.8 or newer).")
+
+
+class Named(AppTable):
+    """An app as written under its name."""
+
+    repo: str = Field(description="URL (https, ssh) or local path of the Git repository.")
+    hosts: Annotated[list[Host], Field(min_length=1)] = Field(description="Host, or host/path; the longest match wins.")
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+
+
+class File(Table):
+    """The settings of one host: what it listens on, and its apps."""
+
+    server: ServerTable = _about("The daemon itself.")
+    defaults: AppTable = _about("Any app setting, for every app of the kind it fits.")
+    apps: dict[Name, Named] = _about("The apps by name.")
