@@ -95,11 +95,24 @@ class Caddy:
         if self._listener is None or not self._socket.is_socket():
             self._close_listener()
             self._listener = bound(self._socket)
-        self._config.write_text(config(self._folder, self.sites))
-        process = _spawn(self._argv, self._listener, self._environment, self._folder / "stderr.log")
-        self._process = process
-        _write(self._folder / "identity.json", json.dumps(asdict(process)))
+        try:
+            self._config.write_text(config(self._folder, self.sites))
+            process = _spawn(self._argv, self._listener, self._environment, self._folder / "stderr.log")
+        except OSError as exc:
+            raise HostError(
+                "Caddy could not be started", seen=str(exc), hint="reinstall Noren, it brings Caddy; check the disk"
+            ) from exc
+        self._record(process)
         return process
+
+    def _record(self, process: Identity) -> None:
+        """A Caddy that no later daemon could find must not run."""
+        try:
+            _write(self._folder / "identity.json", json.dumps(asdict(process)))
+        except OSError as exc:
+            process.send(signal.SIGKILL)
+            raise HostError("Caddy's identity could not be written", seen=str(exc), hint="check the disk") from exc
+        self._process = process
 
     async def _up_to_date(self, process: Identity) -> Identity:
         """Another version of Noren may configure Caddy differently: then a new one takes over the queue."""
@@ -198,7 +211,7 @@ class Caddy:
         while True:
             try:
                 return self._start()
-            except (HostError, OSError) as exc:
+            except HostError as exc:
                 _log.error("Caddy cannot be started again: %s", exc)
             await asyncio.sleep(_LONGEST_PAUSE)
 
@@ -209,24 +222,22 @@ def _pause(failures: int) -> float:
 
 
 def _spawn(argv: list[str], listener: socket, environment: dict[str, str], errors: Path) -> Identity:
-    try:
-        with errors.open("w") as stderr:
-            child = subprocess.Popen(
-                argv,
-                stdin=listener.fileno(),
-                stdout=stderr,
-                stderr=stderr,
-                env=environment,
-                cwd="/",
-                start_new_session=True,
-            )
-    except OSError as exc:
-        raise HostError("Caddy could not be started", seen=str(exc), hint="reinstall Noren: it brings Caddy") from exc
+    with errors.open("w") as stderr:
+        child = subprocess.Popen(
+            argv,
+            stdin=listener.fileno(),
+            stdout=stderr,
+            stderr=stderr,
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+        )
     process = Identity.of(child.pid)
+    if process is None:
+        child.wait(_STOP_DEADLINE)
+        raise HostError("Caddy ended at once", seen=_tail(errors))
     # It is ours to leave behind: Identity.ended reaps it, Popen must neither reap nor warn.
     child.returncode = 0
-    if process is None:
-        raise HostError("Caddy ended at once", seen=_tail(errors))
     return process
 
 

@@ -140,6 +140,7 @@ _RESPONSE_HEADERS: list[Json] = [
 # Caddy takes "-gzip" off the tag that the client knows, and leaves it off in the 304: say the known one again.
 _KNOWN_ETAG = _response(require={"status_code": [304]}, set={"Etag": ["{http.regexp.known.1}"]})
 
+# zstd at its fastest: 4 MB less for Caddy, and still about as small as gzip.
 # A part of a file is never encoded: its Content-Range counts the bytes of the file. Nor is the answer
 # to HEAD: Caddy would give the length of an empty body.
 _ENCODE: Json = {
@@ -150,7 +151,9 @@ _ENCODE: Json = {
             "not": [{"header": {"Range": ["*"]}}],
         },
     ],
-    "handle": [{"handler": "encode", "encodings": {"gzip": {}, "zstd": {}}, "prefer": ["zstd", "gzip"]}],
+    "handle": [
+        {"handler": "encode", "encodings": {"gzip": {}, "zstd": {"level": "fastest"}}, "prefer": ["zstd", "gzip"]}
+    ],
 }
 
 _REFUSED: list[Json] = [

@@ -17,7 +17,7 @@ from noren.adapters.caddy import Caddy
 from noren.adapters.caddy_config import ETAG_SUFFIX
 from noren.adapters.identity import boot_id
 from noren.adapters.site_tree import page, publish
-from noren.core.errors import OutsideError, ReleaseError
+from noren.core.errors import HostError, OutsideError, ReleaseError
 from noren.core.model import Exit, Instance, Release
 
 
@@ -38,18 +38,17 @@ class Sites:
 
         Again: no change.
         """
-        await self._caddy.ensure()
+        served = await self._served(instance)
         async with self._one:
             await asyncio.to_thread(self._publish, release, instance)
-        return replace(instance, address=self._caddy.address)
+        return served
 
     async def adopt(self, instance: Instance) -> Instance | None:
         """The instance while its folder is there; None after a reboot: what was not yet on disk is unknown."""
         site = self._site(instance)
         if not (_of_this_boot(site) and _mark(site, instance).exists()):
             return None
-        await self._caddy.ensure()
-        return replace(instance, address=self._caddy.address)
+        return await self._served(instance)
 
     async def exited(self, instance: Instance) -> Exit:
         """Never returns: a folder does not exit, and Caddy is started again by its own supervisor."""
@@ -60,6 +59,13 @@ class Sites:
         """Remove the folder with its last instance; ``grace`` does not matter. Again: no change."""
         async with self._one:
             await asyncio.to_thread(self._remove, instance)
+
+    async def _served(self, instance: Instance) -> Instance:
+        try:
+            await self._caddy.ensure()
+        except HostError as exc:
+            raise OutsideError(exc.what, seen=exc.seen, hint=exc.hint) from exc
+        return replace(instance, address=self._caddy.address)
 
     def _site(self, instance: Instance) -> Path:
         return self._caddy.sites / site_label(instance.app, instance.release)
@@ -80,9 +86,12 @@ class Sites:
 
     def _remove(self, instance: Instance) -> None:
         site = self._site(instance)
-        _mark(site, instance).unlink(missing_ok=True)
-        if not any(site.glob("instances/*")):
-            _discard(site)
+        try:
+            _mark(site, instance).unlink(missing_ok=True)
+            if not any(site.glob("instances/*")):
+                _discard(site)
+        except OSError as exc:
+            raise OutsideError(f"{site} could not be removed", seen=str(exc), hint="check the disk") from exc
 
     def _sweep(self) -> None:
         """What a crash left half made or half removed."""
