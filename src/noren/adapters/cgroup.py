@@ -94,12 +94,17 @@ def _limit(folder: Path, memory: int | None, most_processes: int | None) -> None
 
 
 def _set(file: Path, value: str) -> bool:
-    """Whether the kernel offers this file here and took the value; "r+" creates nothing."""
+    """Whether the kernel offers this file here and took the value; some files can be written only, not read."""
     try:
-        with file.open("r+") as setting:
-            setting.write(value)
+        descriptor = os.open(file, os.O_WRONLY)
     except OSError:
         return False
+    try:
+        os.write(descriptor, value.encode())
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
     return True
 
 
