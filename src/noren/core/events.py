@@ -94,10 +94,12 @@ class Exited(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shifted(Event):
-    """The share of traffic asked for goes to the candidate: seen through the public listener."""
+    """The share of traffic asked for goes to the candidate: seen through the public listener, after ``ms``."""
+
+    ms: float = 0.0
 
     def __str__(self) -> str:
-        return "traffic moved"
+        return f"traffic moved in {self.ms:.1f} ms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,3 +197,13 @@ class Resumed(Event):
 
     def __str__(self) -> str:
         return f"Noren was restarted, {len(self.alive)} instances of the candidate run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faulted(Event):
+    """Noren itself failed at an instruction in a way that no port foresees."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason

@@ -33,10 +33,9 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """Give the candidate the share ``weight`` of new requests; then leave ``old`` old instances. Answers Shifted."""
+    """Give the candidate the share ``weight`` of new requests; answers Shifted or ShiftFailed."""
 
     weight: float
-    old: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ ends of the window (intent to verdict) and the sampled log.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -15,15 +14,6 @@ from noren.core.model import Counts, Observation, Sample, Traffic
 from noren.core.record import RolloutRecord
 
 BEFORE = 60.0  # seconds before the intent that count as "before"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """Monotonic seconds: the intent, the first switch (None: no traffic moved) and the verdict."""
-
-    intent: float
-    switched: float | None
-    verdict: float
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -49,14 +39,17 @@ def receipt(
     ended_at: str,
     final: Observation | None,
     samples: Sequence[Sample],
-    window: Window,
+    verdict_at: float,
     events: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    """The receipt as JSON-ready values; ``requests`` is null when no proxy of ours carried the traffic."""
+    """The receipt as JSON-ready values; ``verdict_at`` is monotonic.
+
+    ``requests`` is null when no proxy of ours carried the traffic.
+    """
     rollout = record.rollout
     verdict = rollout.verdict
     assert verdict is not None
-    switched = window.switched if window.switched is not None else window.verdict
+    switched = record.switched if record.switched is not None else verdict_at
     base = record.at_intent
     by_release = spent(base, final) if base and final and base.proxy == final.proxy else _since_restart(final)
     return {
@@ -76,9 +69,9 @@ def receipt(
         "complete": base is not None and final is not None and base.proxy == final.proxy,
         "by_release": {str(n): t.both.total for n, t in sorted(by_release.items()) if t.both.total},
         "latency_ms": {
-            "before": latency(samples, window.intent - BEFORE, window.intent),
-            "during": latency(samples, window.intent, switched),
-            "after": latency(samples, switched, window.verdict),
+            "before": latency(samples, record.intent - BEFORE, record.intent),
+            "during": latency(samples, record.intent, switched),
+            "after": latency(samples, switched, verdict_at),
         },
         "longest_hold_ms": 0,
         "switch_ms": record.switch_ms,

@@ -22,6 +22,7 @@ class AppRecord:
 
     ``tip`` is the branch tip considered last, ``revision`` and ``settings`` what it led to.
     ``active`` is what new requests get. ``wanted`` waits for its turn or for its next try.
+    ``pinned`` is a revision that a person chose: it stays until the next commit.
     """
 
     name: str
@@ -33,6 +34,7 @@ class AppRecord:
     last_good: int | None = None
     hold: Hold | None = None
     wanted: Wanted | None = None
+    pinned: str | None = None
     releases: int = 0
     rollouts: int = 0
 
@@ -70,10 +72,16 @@ class ReleaseRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutRecord:
-    """A rollout under way, with the proxy's counters at its intent and just before its first switch."""
+    """A rollout under way, with the proxy's counters at its intent and just before its first switch.
+
+    ``intent``, ``entered`` (the phase) and ``switched`` are monotonic seconds; ``phases`` are (phase, seconds).
+    """
 
     rollout: Rollout
     started_at: str
+    intent: float
+    entered: float
+    switched: float | None = None
     phases: tuple[tuple[str, float], ...] = ()
     at_intent: Observation | None = None
     at_switch: Observation | None = None
@@ -93,8 +101,9 @@ class RetiringRecord:
 
     @property
     def key(self) -> str:
-        """One per release and rollout."""
-        return f"{self.retiring.running.release}.{self.retiring.running.rollout}"
+        """One per release, rollout and first instance: a rolling strategy retires a few at a time."""
+        running = self.retiring.running
+        return f"{running.release}.{running.rollout}.{running.instances[0].ordinal if running.instances else 0}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ from noren.core.instructions import (
 from noren.core.model import App, Artifact, Instance, ProbeAnswer, Release
 from noren.core.retire import Running
 from noren.core.strategy import Step, steps
-from noren.core.verdict import Outcome, Verdict
+from noren.core.verdict import Fault, Outcome, Verdict
 from noren.core.verify import find_fault
 
 BAKE_PROBE = 1.0  # seconds between probes of an instance that has traffic
@@ -90,8 +90,9 @@ class Health:
 class Rollout:
     """The change from ``old`` to release ``number``.
 
-    ``instances`` are the candidate's, in the order of their start; ``done`` counts the steps of
-    the strategy whose traffic has moved. ``deadline`` is the monotonic end of the phase.
+    ``old`` loses the instances that a rolling step leaves behind. ``done`` counts the steps of the
+    strategy whose traffic has moved. ``running`` is set at once where a warm release comes back.
+    ``deadline`` is the monotonic end of the phase.
     """
 
     id: int
@@ -123,6 +124,12 @@ class Rollout:
     def instances(self) -> tuple[Instance, ...]:
         """The candidate's instances."""
         return self.running.instances if self.running else ()
+
+    @property
+    def weight(self) -> float:
+        """The share of new requests that the candidate has, or is about to get."""
+        step = self.done if self.phase is Phase.SHIFTING else self.done - 1
+        return self.steps[step].weight if self.moved and self.steps else 0.0
 
     @property
     def moved(self) -> bool:
@@ -162,8 +169,12 @@ def _built(r: Rollout, event: e.Built, now: float) -> Advance:
 
 
 def _build_failed(r: Rollout, event: e.BuildFailed, _: float) -> Advance:
-    verdict = Verdict(outcome=Outcome.FAILED, reason=event.reason, own_fault=event.own_fault)
+    verdict = Verdict(outcome=Outcome.FAILED, reason=event.reason, fault=_fault(event.own_fault))
     return replace(r, phase=Phase.FAILED, verdict=verdict), []
+
+
+def _fault(own: bool) -> Fault:
+    return Fault.OWN if own else Fault.OUTSIDE
 
 
 def _plan(r: Rollout) -> tuple[Step, ...]:
@@ -200,7 +211,7 @@ def _started(r: Rollout, event: e.Started, now: float) -> Advance:
 
 
 def _start_failed(r: Rollout, event: e.StartFailed, now: float) -> Advance:
-    return _give_up(r, event.reason, now, own_fault=event.own_fault)
+    return _give_up(r, event.reason, now, _fault(event.own_fault))
 
 
 def _probed_waiting(r: Rollout, event: e.Probed, now: float) -> Advance:
@@ -237,12 +248,13 @@ def _last(r: Rollout) -> str:
 
 
 def _shift(r: Rollout, _: float) -> Advance:
-    planned = r.steps[r.done]
-    return replace(r, phase=Phase.SHIFTING, deadline=None), [Shift(planned.weight, planned.old)]
+    return replace(r, phase=Phase.SHIFTING, deadline=None), [Shift(r.steps[r.done].weight)]
 
 
 def _shifted(r: Rollout, _: e.Shifted, now: float) -> Advance:
-    r = replace(r, done=r.done + 1)
+    left = r.steps[r.done].old
+    old = replace(r.old, instances=r.old.instances[:left]) if r.old else None
+    r = replace(r, done=r.done + 1, old=old)
     if r.done < len(r.steps):
         return _start(r, now)
     if r.kind is RolloutKind.ROLLBACK:
@@ -256,7 +268,7 @@ def _all_good(r: Rollout, now: float) -> tuple[tuple[str, Health], ...]:
 
 
 def _shift_failed(r: Rollout, event: e.ShiftFailed, now: float) -> Advance:
-    return _give_up(r, event.reason, now, own_fault=False)
+    return _give_up(r, event.reason, now, Fault.OUTSIDE)
 
 
 # --- the verdict ------------------------------------------------------------------------------
@@ -312,12 +324,14 @@ def _note(r: Rollout, event: e.Probed, now: float) -> Rollout:
 # --- giving up --------------------------------------------------------------------------------
 
 
-def _give_up(r: Rollout, reason: str, _: float, *, own_fault: bool = True, superseded: bool = False) -> Advance:
-    if r.moved:
-        verdict = Verdict(outcome=Outcome.ROLLED_BACK, reason=reason, own_fault=own_fault)
-        return replace(r, phase=Phase.ROLLING_BACK, deadline=None, verdict=verdict), [GoBack()]
-    outcome = Outcome.SUPERSEDED if superseded else Outcome.ABORTED
-    verdict = Verdict(outcome=outcome, reason=reason, own_fault=own_fault and not superseded)
+def _give_up(r: Rollout, reason: str, now: float, fault: Fault = Fault.OWN) -> Advance:
+    if not r.moved:
+        return _abort(r, Verdict(outcome=Outcome.ABORTED, reason=reason, fault=fault))
+    verdict = Verdict(outcome=Outcome.ROLLED_BACK, reason=reason, fault=fault)
+    return replace(r, phase=Phase.ROLLING_BACK, deadline=None, verdict=verdict), [GoBack()]
+
+
+def _abort(r: Rollout, verdict: Verdict) -> Advance:
     return replace(r, phase=Phase.ABORTING, deadline=None, verdict=verdict), [StopCandidate()]
 
 
@@ -330,20 +344,31 @@ def _exited(r: Rollout, event: e.Exited, now: float) -> Advance:
     return _give_up(r, f"{event} {when}{last}{tail}", now)
 
 
-def _superseded(r: Rollout, event: e.Superseded, now: float) -> Advance:
+def _superseded(r: Rollout, event: e.Superseded, _: float) -> Advance:
     if r.moved:
         return r, []
-    return _give_up(r, f"superseded by {event.by}", now, superseded=True)
+    return _abort(r, Verdict(outcome=Outcome.SUPERSEDED, reason=f"superseded by {event.by}"))
 
 
 def _abort_asked(r: Rollout, event: e.AbortAsked, now: float) -> Advance:
-    return _give_up(r, f"aborted by {event.by}", now, own_fault=r.moved)
+    """A person who sends a release back that had traffic found it bad: no trigger shall bring it again."""
+    return _give_up(r, f"aborted by {event.by}", now, Fault.OWN if r.moved else Fault.NONE)
+
+
+def _faulted(r: Rollout, event: e.Faulted, now: float) -> Advance:
+    return _give_up(r, event.reason, now, Fault.OUTSIDE)
+
+
+def _faulted_late(r: Rollout, event: e.Faulted, _: float) -> Advance:
+    """Ending the candidate failed, or the way back did."""
+    cause = f", after: {r.verdict.reason}" if r.verdict else ""
+    return replace(r, phase=Phase.STUCK, verdict=Verdict(outcome=Outcome.STUCK, reason=event.reason + cause)), []
 
 
 def _stopped(r: Rollout, event: e.Stopped, _: float) -> Advance:
     assert r.verdict is not None
     verdict = r.verdict
-    if event.log_tail and "its log" not in verdict.reason and verdict.own_fault:
+    if event.log_tail and "its log" not in verdict.reason and verdict.fault is Fault.OWN:
         verdict = replace(verdict, reason=f"{verdict.reason}; the end of its log:\n{event.log_tail}")
     return replace(r, phase=Phase(verdict.outcome.value), verdict=verdict), []
 
@@ -366,13 +391,13 @@ def _resume_build(r: Rollout, _: e.Resumed, __: float) -> Advance:
 
 
 def _resume_early(r: Rollout, _: e.Resumed, now: float) -> Advance:
-    return _give_up(r, "Noren was stopped before all traffic had moved", now, own_fault=False)
+    return _give_up(r, "Noren was stopped before all traffic had moved", now, Fault.OUTSIDE)
 
 
 def _resume_late(r: Rollout, event: e.Resumed, now: float) -> Advance:
     if {i.id for i in r.instances} <= event.alive:
         return _shift(replace(r, done=len(r.steps) - 1), now) if r.phase is Phase.BAKING else _shift(r, now)
-    return _give_up(r, "the candidate ended while Noren was not running", now, own_fault=False)
+    return _give_up(r, "the candidate ended while Noren was not running", now, Fault.OUTSIDE)
 
 
 def _resume_stop(r: Rollout, _: e.Resumed, __: float) -> Advance:
@@ -432,4 +457,7 @@ TRANSITIONS: dict[tuple[Phase, type[e.Event]], Handler] = {
     (_P.ROLLING_BACK, e.GoBackFailed): _stuck,
     (_P.ROLLING_BACK, e.Exited): _ignore,
     (_P.ROLLING_BACK, e.Resumed): _resume_back,
+    **{(phase, e.Faulted): _faulted for phase in Phase if not phase.over},
+    (_P.ABORTING, e.Faulted): _faulted_late,
+    (_P.ROLLING_BACK, e.Faulted): _faulted_late,
 }

@@ -36,6 +36,7 @@ def route(
     if second:
         backends.append(second.backend(releases[second.release]))
     backends += [_retired(r, releases) for r in retiring if r.phase is not RetirePhase.STOPPING]
+    backends = _merged(backends)
     return Routing(
         app=app.name,
         hosts=app.hosts,
@@ -45,6 +46,15 @@ def route(
         candidate=second.name(app.name) if second and 0 < weight < 1 else None,
         weight=weight if 0 < weight < 1 else 0.0,
     )
+
+
+def _merged(backends: Sequence[Backend]) -> list[Backend]:
+    """A rolling strategy retires some instances of a backend whose others still serve."""
+    merged: dict[str, Backend] = {}
+    for backend in backends:
+        known = merged.get(backend.name)
+        merged[backend.name] = replace(known, servers=known.servers + backend.servers) if known else backend
+    return list(merged.values())
 
 
 def _retired(retiring: Retiring, releases: Mapping[int, Release]) -> Backend:

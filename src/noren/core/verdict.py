@@ -21,10 +21,18 @@ class Outcome(StrEnum):
     STUCK = "stuck"  # neither forward nor back; a person has to look
 
 
+class Fault(StrEnum):
+    """Whose fault it was, which decides what happens to the revision."""
+
+    NONE = "none"  # nobody's: kept, superseded, or a person's wish
+    OWN = "own"  # the release's: quarantined, no trigger tries it again
+    OUTSIDE = "outside"  # network, disk, Noren stopped: tried again with back-off
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """``own_fault``: the release itself was at fault, so no trigger may try it again."""
+    """The outcome, the sentence why, and whose fault it was."""
 
     outcome: Outcome
     reason: str
-    own_fault: bool = False
+    fault: Fault = Fault.NONE

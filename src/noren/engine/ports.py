@@ -7,8 +7,9 @@ after a crash: each states what a second call does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from noren.core.model import (
     App,
@@ -16,6 +17,7 @@ from noren.core.model import (
     Commit,
     Exit,
     Instance,
+    Kind,
     Observation,
     ProbeAnswer,
     Ready,
@@ -23,6 +25,7 @@ from noren.core.model import (
     Routing,
     Sample,
 )
+from noren.core.record import Note, Record
 
 
 class Source(Protocol):
@@ -128,3 +131,46 @@ class Proxy(Protocol):
     def samples(self, app: str, since: float) -> Sequence[Sample]:
         """Requests of the log since that monotonic time, oldest first: all when few, a share when many."""
         ...
+
+
+class Ledger(Protocol):
+    """The durable state. Raises StateError; after one, what was written is unknown until it is read again."""
+
+    async def load(self, app: str) -> Sequence[Record]:
+        """Every record of an app but its receipts."""
+        ...
+
+    async def commit(
+        self, app: str, put: Sequence[Record], *, drop: Sequence[Record] = (), notes: Sequence[Note] = ()
+    ) -> None:
+        """Write, remove and append in one transaction, durable (fsync) on return."""
+        ...
+
+    async def notes(self, app: str | None, after: int, limit: int) -> Sequence[dict[str, Any]]:
+        """History lines with ``seq`` > ``after``, oldest first; a negative ``after``: the newest ``-after``."""
+        ...
+
+    async def receipt(self, app: str, rollout: int | None) -> str | None:
+        """The JSON text of a receipt; None for the rollout: the newest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """``monotonic`` seconds for durations, ``utc`` RFC 3339 text for records."""
+
+    monotonic: Callable[[], float]
+    utc: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """All of them, as the engine is given them by ``main.py``."""
+
+    source: Source
+    builder: Builder
+    runners: Mapping[Kind, Runner]
+    probes: Probes
+    proxy: Proxy
+    ledger: Ledger
+    clock: Clock

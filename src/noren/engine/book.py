@@ -1,0 +1,125 @@
+"""What is known of one app, in memory as in the ledger.
+
+``loop.py`` and its neighbours read it freely and change it only through ``save``, which commits
+first and shows the change afterwards: what memory says was durable before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+from noren.core.errors import UsageError
+from noren.core.model import App, Release
+from noren.core.quarantine import Quarantined
+from noren.core.record import (
+    AppRecord,
+    Note,
+    QuarantineRecord,
+    ReceiptRecord,
+    Record,
+    ReleaseRecord,
+    RetiringRecord,
+    RolloutRecord,
+)
+from noren.core.retire import Running
+from noren.core.rollout import Phase, Rollout
+from noren.engine.ports import Clock, Ledger
+
+
+class Book:
+    """The records of one app. ``changed``, shared by all apps, is notified after each save."""
+
+    def __init__(self, app: App, ledger: Ledger, clock: Clock, changed: asyncio.Condition) -> None:
+        self.app = app
+        self.clock = clock
+        self.record = AppRecord(name=app.name)
+        self.rollout: RolloutRecord | None = None
+        self.releases: dict[int, ReleaseRecord] = {}
+        self.retiring: dict[str, RetiringRecord] = {}
+        self.quarantine: dict[str, QuarantineRecord] = {}
+        self.changed = changed
+        self._ledger = ledger
+
+    async def load(self) -> None:
+        """Take everything from the ledger."""
+        for record in await self._ledger.load(self.app.name):
+            self._put(record)
+
+    async def save(self, *put: Record, drop: Sequence[Record] = (), notes: Sequence[Note] = ()) -> None:
+        """Commit, then show. Raises StateError with nothing shown."""
+        await self._ledger.commit(self.app.name, put, drop=drop, notes=notes)
+        for record in drop:
+            self._drop(record)
+        for record in put:
+            self._put(record)
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def history(self, newest: int) -> Sequence[dict[str, Any]]:
+        """The newest lines of this app's history, oldest first."""
+        return await self._ledger.notes(self.app.name, -newest, newest)
+
+    def note(self, kind: str, text: str, rollout: Rollout | None = None) -> Note:
+        """A line of history, now."""
+        phase = rollout.phase.value if rollout else None
+        return Note(at=self.clock.utc(), text=text, kind=kind, rollout=rollout.id if rollout else None, phase=phase)
+
+    @property
+    def quarantined(self) -> tuple[Quarantined, ...]:
+        """What no trigger may try again."""
+        return tuple(r.quarantined for r in self.quarantine.values())
+
+    @property
+    def built(self) -> dict[int, Release]:
+        """Every release whose artifact is there."""
+        return {n: r.release for n, r in self.releases.items() if r.release is not None}
+
+    @property
+    def serving(self) -> Running | None:
+        """What new requests get now: the candidate from its full switch on."""
+        if self.rollout and self.rollout.rollout.phase is Phase.BAKING:
+            return self.rollout.rollout.running
+        return self.record.active
+
+    def release(self, number: int) -> ReleaseRecord:
+        """A release by number; raises UsageError when there is none."""
+        try:
+            return self.releases[number]
+        except KeyError:
+            raise UsageError(
+                f"{self.app.name} has no release {number}", hint=f"noren releases {self.app.name}"
+            ) from None
+
+    def _put(self, record: Record) -> None:
+        match record:
+            case AppRecord():
+                self.record = record
+            case RolloutRecord():
+                self.rollout = record
+            case ReleaseRecord():
+                self.releases[record.number] = record
+            case RetiringRecord():
+                self.retiring[record.key] = record
+            case QuarantineRecord():
+                self.quarantine[record.key] = record
+            case ReceiptRecord():
+                pass  # read from the ledger when asked for
+            case _:
+                assert_never(record)
+
+    def _drop(self, record: Record) -> None:
+        match record:
+            case RolloutRecord():
+                self.rollout = None
+            case RetiringRecord():
+                self.retiring.pop(record.key, None)
+            case QuarantineRecord():
+                self.quarantine.pop(record.key, None)
+            case ReleaseRecord():
+                self.releases.pop(record.number, None)
+            case AppRecord() | ReceiptRecord():
+                pass
+            case _:
+                assert_never(record)

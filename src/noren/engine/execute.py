@@ -1,0 +1,157 @@
+"""Instruction → port call → event.
+
+``AppLoop`` runs one of these as a task for each instruction of a step and feeds the events back.
+Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from noren.core import events as e
+from noren.core.errors import NorenError, OutsideError, ReleaseError, TrafficError
+from noren.core.instructions import (
+    GoBack,
+    Instruction,
+    MakeBuild,
+    Observe,
+    Probe,
+    Shift,
+    StartInstance,
+    StopCandidate,
+)
+from noren.core.model import Release, Traffic
+from noren.core.receipt import spent
+from noren.core.rollout import Rollout
+from noren.core.routing import route
+from noren.engine.book import Book
+from noren.engine.ports import Ports
+
+CONFIRMATIONS = 3  # answers in a row through the public listener before a switch counts
+OBSERVE_EVERY = 0.25  # seconds; a release that only fails is seen after 5 requests, at most this much later
+GO_BACK_PATIENCE = 30.0  # seconds for a proxy that is being started again
+GO_BACK_PAUSE = 0.25  # seconds between two tries
+SETTLE = 0.25  # seconds in which answers of the candidate that were under way still reach the receipt
+
+
+class Executor:
+    """Carries out the instructions of one app's rollouts."""
+
+    def __init__(self, book: Book, ports: Ports) -> None:
+        self._book = book
+        self._ports = ports
+
+    def run(self, instruction: Instruction, rollout: Rollout) -> AsyncGenerator[e.Event, None]:
+        """The events that the instruction leads to."""
+        match instruction:
+            case MakeBuild():
+                return self._build(rollout)
+            case StartInstance():
+                return self._start(rollout, instruction)
+            case Probe():
+                return self._probe(rollout, instruction)
+            case Shift():
+                return self._shift(rollout, instruction)
+            case Observe():
+                return self._observe(rollout)
+            case GoBack():
+                return self._go_back(rollout)
+            case StopCandidate():
+                return self._stop(rollout)
+
+    async def _build(self, rollout: Rollout) -> AsyncGenerator[e.Event, None]:
+        app = rollout.app
+        try:
+            await self._ports.source.keep(app, rollout.number, rollout.revision)
+            artifact = await self._ports.builder.build(app, rollout.revision)
+        except ReleaseError as exc:
+            yield e.BuildFailed(rollout=rollout.id, reason=str(exc), own_fault=not isinstance(exc, OutsideError))
+        else:
+            yield e.Built(rollout=rollout.id, artifact=artifact)
+
+    async def _start(self, rollout: Rollout, instruction: StartInstance) -> AsyncGenerator[e.Event, None]:
+        runner = self._ports.runners[rollout.app.kind]
+        try:
+            instance = await runner.start(self._release(rollout), instruction.instance)
+        except ReleaseError as exc:
+            yield e.StartFailed(rollout=rollout.id, reason=str(exc), own_fault=not isinstance(exc, OutsideError))
+        else:
+            yield e.Started(rollout=rollout.id, instance=instance)
+
+    async def _probe(self, rollout: Rollout, instruction: Probe) -> AsyncGenerator[e.Event, None]:
+        instance = instruction.instance
+        while True:
+            answer = await self._ports.probes.probe(rollout.app, instance, rollout.app.ready)
+            yield e.Probed(rollout=rollout.id, instance=instance.id, answer=answer)
+            await asyncio.sleep(instruction.every)
+
+    async def _shift(self, rollout: Rollout, instruction: Shift) -> AsyncGenerator[e.Event, None]:
+        clock = self._ports.clock
+        started = clock.monotonic()
+        try:
+            await self._route(rollout, instruction.weight)
+            if instruction.weight >= 1:
+                await self._ports.proxy.confirm(self._book.app, rollout.number, CONFIRMATIONS)
+        except TrafficError as exc:
+            yield e.ShiftFailed(rollout=rollout.id, reason=str(exc))
+            return
+        yield e.Shifted(rollout=rollout.id, ms=(clock.monotonic() - started) * 1000)
+
+    async def _observe(self, rollout: Rollout) -> AsyncGenerator[e.Event, None]:
+        while True:
+            await asyncio.sleep(OBSERVE_EVERY)
+            record = self._book.rollout
+            if record is None or record.at_switch is None:
+                return
+            now = await self._ports.proxy.observe(rollout.app.name)
+            base = record.at_switch
+            fresh = spent(base, now) if base.proxy == now.proxy else now.releases
+            old = base.releases.get(rollout.old.release, Traffic()) if rollout.old else Traffic()
+            yield e.Observed(rollout=rollout.id, old=old, new=fresh.get(rollout.number, Traffic()))
+
+    async def _go_back(self, rollout: Rollout) -> AsyncGenerator[e.Event, None]:
+        clock = self._ports.clock
+        until = clock.monotonic() + GO_BACK_PATIENCE
+        while True:
+            try:
+                await self._route(rollout, 0.0)
+                if rollout.old is not None:
+                    await self._ports.proxy.confirm(self._book.app, rollout.old.release, CONFIRMATIONS)
+                break
+            except TrafficError as exc:
+                if clock.monotonic() >= until:
+                    yield e.GoBackFailed(rollout=rollout.id, reason=str(exc))
+                    return
+                await asyncio.sleep(GO_BACK_PAUSE)
+        await asyncio.sleep(SETTLE)
+        yield e.WentBack(rollout=rollout.id)
+
+    async def _stop(self, rollout: Rollout) -> AsyncGenerator[e.Event, None]:
+        runner = self._ports.runners[rollout.app.kind]
+        tails: list[str] = []
+        for instance in rollout.instances:
+            await runner.stop(instance, rollout.app.drain.grace)
+            if instance.pid is not None:
+                tails.append((await runner.exited(instance)).log_tail)
+        yield e.Stopped(rollout=rollout.id, log_tail=next((t for t in tails if t), ""))
+
+    async def _route(self, rollout: Rollout, weight: float) -> None:
+        book = self._book
+        releases = book.built | {rollout.number: self._release(rollout)}
+        await self._ports.proxy.apply(
+            route(
+                book.app,
+                releases,
+                active=book.record.active,
+                candidate=rollout.running,
+                weight=weight,
+                retiring=[r.retiring for r in book.retiring.values()],
+            )
+        )
+
+    @staticmethod
+    def _release(rollout: Rollout) -> Release:
+        if rollout.release is None:
+            raise NorenError(f"rollout {rollout.id} of {rollout.app.name} has no artifact yet")
+        return rollout.release

@@ -1,0 +1,171 @@
+"""Keeps the active release at its number of instances.
+
+When an instance of a kept release ends by itself, another one is started in its place, with
+back-off; a release that keeps crashing is sent back to the last good one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from noren.core.errors import ReleaseError, TrafficError
+from noren.core.model import Exit, Instance, Release
+from noren.core.record import AppRecord, RetiringRecord
+from noren.core.release import previous
+from noren.core.retire import Running
+
+if TYPE_CHECKING:
+    from noren.engine.loop import AppLoop
+
+FIRST_PAUSE = 1.0  # seconds before the second try; the first is at once
+LAST_PAUSE = 60.0
+LOOP_EXITS = 3  # exits …
+LOOP_SECONDS = 60.0  # … in so many seconds are a crash loop
+
+
+def pause(exits: int) -> float:
+    """Seconds before the try after so many exits in the last minute: 0, 1, 2, 4 … 60."""
+    return 0.0 if exits <= 1 else min(LAST_PAUSE, FIRST_PAUSE * 2 ** (exits - 2))
+
+
+class Healer:
+    """Replaces what ended by itself, for one app."""
+
+    def __init__(self, loop: AppLoop) -> None:
+        self._loop = loop
+        self._exits: list[float] = []
+
+    async def ended(self, ended: Exit) -> None:
+        """An instance outside a rollout ended. The turn is ours."""
+        book = self._loop.book
+        active = book.record.active
+        if active and ended.instance in {i.id for i in active.instances}:
+            record = replace(book.record, active=_without(active, ended.instance))
+            text = f"{ended.instance} {ended}" + (f"; the end of its log:\n{ended.log_tail}" if ended.log_tail else "")
+            await book.save(record, notes=[book.note("exit", text)])
+            await self._route()
+            self._count()
+            if not await self._send_back():
+                self.check()
+            return
+        for retiring in list(book.retiring.values()):
+            await self._retired_ended(retiring, ended)
+
+    async def _retired_ended(self, record: RetiringRecord, ended: Exit) -> None:
+        running = record.retiring.running
+        if ended.instance not in {i.id for i in running.instances}:
+            return
+        loop = self._loop
+        loop.retirer.keep(record)
+        left = RetiringRecord(retiring=replace(record.retiring, running=_without(running, ended.instance)))
+        note = loop.book.note("exit", f"{ended.instance}, retired, {ended}")
+        await loop.book.save(*([left] if left.retiring.running.instances else []), drop=[record], notes=[note])
+        await self._route()
+        if left.retiring.running.instances:
+            loop.retirer.retire(left)
+
+    def check(self) -> None:
+        """Start what the active release lacks, unless that is under way."""
+        active = self._loop.book.record.active
+        if active is None or self._lacks(active) <= 0:
+            return
+        self._loop.tasks.cancel("heal")
+        self._loop.tasks.spawn("heal", f"{self._loop.book.app.name}: heal", self._heal, active)
+
+    def _lacks(self, active: Running) -> int:
+        return self._loop.book.releases[active.release].app.instances - len(active.instances)
+
+    def _count(self) -> None:
+        now = self._loop.ports.clock.monotonic()
+        self._exits = [t for t in self._exits if now - t < LOOP_SECONDS] + [now]
+
+    async def _send_back(self) -> bool:
+        """A crash loop: back to the last release that was kept before this one, if there is one."""
+        book = self._loop.book
+        active = book.record.active
+        if len(self._exits) < LOOP_EXITS or book.rollout is not None or active is None:
+            return False
+        earlier = previous(book.releases.values(), active.release)
+        if earlier is None:
+            return False
+        self._exits.clear()
+        await self._loop.roll_back(earlier, f"crash loop of release {active.release}")
+        return True
+
+    async def _heal(self, active: Running) -> None:
+        """Until the active release is whole, or another one is active."""
+        name = active.name(self._loop.book.app.name)
+        while True:
+            now = self._loop.book.record.active
+            if now is None or now.name(self._loop.book.app.name) != name or self._lacks(now) <= 0:
+                return
+            await asyncio.sleep(pause(len(self._exits)))
+            release = self._loop.book.release(now.release).release
+            if release is None or not await self._replace(release, now):
+                self._count()
+
+    async def _replace(self, release: Release, active: Running) -> bool:
+        loop = self._loop
+        ordinal = next(n for n in range(release.app.instances) if n not in {i.ordinal for i in active.instances})
+        stamp = f"{loop.ports.clock.monotonic():.3f}".replace(".", "")
+        instance = Instance(
+            id=f"{release.app.name}-{release.number}-{active.rollout}-{ordinal}-{stamp}",
+            app=release.app.name,
+            release=release.number,
+            ordinal=ordinal,
+        )
+        runner = loop.ports.runners[release.app.kind]
+        try:
+            instance = await runner.start(release, instance)
+        except ReleaseError as exc:
+            await self._say(f"{instance.id} could not be started: {exc}")
+            return False
+        if not await self._ready(release, instance):
+            await runner.stop(instance, release.app.drain.grace)
+            return False
+        return await self._joined(instance, active)
+
+    async def _ready(self, release: Release, instance: Instance) -> bool:
+        ready = release.app.ready
+        clock = self._loop.ports.clock
+        until = clock.monotonic() + ready.deadline
+        good, answer = 0, None
+        while good < ready.successes and clock.monotonic() < until:
+            answer = await self._loop.ports.probes.probe(release.app, instance, ready)
+            good = good + 1 if answer.ok else 0
+            await asyncio.sleep(ready.interval)
+        if good < ready.successes and answer:
+            await self._say(f"{instance.id} did not become ready: {answer.url} {answer.problem}")
+        return good >= ready.successes
+
+    async def _joined(self, instance: Instance, active: Running) -> bool:
+        """Into the active release, if it is still that one."""
+        loop = self._loop
+        async with loop.turn:
+            record: AppRecord = loop.book.record
+            now = record.active
+            if now is None or (now.release, now.rollout) != (active.release, active.rollout):
+                await loop.ports.runners[loop.book.app.kind].stop(instance, loop.book.app.drain.grace)
+                return False
+            whole = replace(now, instances=(*now.instances, instance))
+            note = loop.book.note("exit", f"{instance.id} was started in its place")
+            await loop.book.save(replace(record, active=whole), notes=[note])
+            await self._route()
+            loop.watch(instance)
+            return True
+
+    async def _route(self) -> None:
+        """Tell the proxy; one that is being started again reads the same from its files."""
+        try:
+            await self._loop.route()
+        except TrafficError as exc:
+            await self._say(str(exc))
+
+    async def _say(self, text: str) -> None:
+        await self._loop.book.save(notes=[self._loop.book.note("exit", text)])
+
+
+def _without(running: Running, instance: str) -> Running:
+    return replace(running, instances=tuple(i for i in running.instances if i.id != instance))

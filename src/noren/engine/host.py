@@ -1,0 +1,187 @@
+"""All apps of one host: started, changed by a reload, pruned, stopped.
+
+Made by ``main.py``, used by ``desk.py``. Each app has its own loop; a fault in one is none of
+the others'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from noren.core.errors import NorenError, UsageError
+from noren.core.model import App, Routing, build_key, settings_digest
+from noren.core.release import superfluous
+from noren.core.schedule import Wanted
+from noren.engine.book import Book
+from noren.engine.loop import AppLoop
+from noren.engine.poll import Poll
+from noren.engine.ports import Ports
+from noren.engine.recover import recover
+
+
+class Host:
+    """The apps by name."""
+
+    def __init__(self, ports: Ports, group: asyncio.TaskGroup) -> None:
+        self.ports = ports
+        self.loops: dict[str, AppLoop] = {}
+        self.changed = asyncio.Condition()
+        self._group = group
+        self._poll = Poll(ports.source, group)
+        self._pruning = asyncio.Event()
+
+    async def start(self, apps: Iterable[App]) -> None:
+        """Take up every app where it was left, then look at the repositories."""
+        for app in apps:
+            await self._open(app)
+        self._group.create_task(self._prune_when_asked(), name="prune")
+        self._poll.watch(self.loops)
+
+    def loop(self, name: str) -> AppLoop:
+        """An app by name; raises UsageError with the names there are."""
+        try:
+            return self.loops[name]
+        except KeyError:
+            names = ", ".join(self.loops) or "none"
+            raise UsageError(f"there is no app {name}", seen=f"apps: {names}") from None
+
+    # --- settings ---------------------------------------------------------------------------
+
+    def plan(self, apps: Mapping[str, App], prune: bool) -> list[str]:
+        """What ``change`` would do, a line each; raises UsageError when an app would go without ``prune``."""
+        lines = [f"{name}: new app" for name in apps if name not in self.loops]
+        for name, loop in self.loops.items():
+            after = apps.get(name)
+            if after is None:
+                lines.append(f"{name}: removed, its instances are stopped")
+            elif settings_digest(after) != settings_digest(loop.book.app):
+                lines.append(f"{name}: changed, a new release of the same revision")
+            elif after != loop.book.app:
+                lines.append(f"{name}: changed, no new release needed")
+        removed = [name for name in self.loops if name not in apps]
+        if removed and not prune:
+            raise UsageError(
+                f"{', '.join(removed)} would be removed", hint="noren reload --prune, or put it back into the settings"
+            )
+        kinds = [n for n, loop in self.loops.items() if n in apps and apps[n].kind is not loop.book.app.kind]
+        if kinds:
+            raise UsageError(f"{', '.join(kinds)} would change its kind", hint="give the app another name")
+        return lines or ["nothing has changed"]
+
+    async def change(self, apps: Mapping[str, App]) -> None:
+        """Make the host run these apps; call ``plan`` first."""
+        self._poll.stop()
+        for name in [n for n in self.loops if n not in apps]:
+            await self._close(self.loops.pop(name))
+        for app in apps.values():
+            if app.name in self.loops:
+                await self._change(self.loops[app.name], app)
+            else:
+                await self._open(app)
+        self._poll.watch(self.loops)
+
+    async def _open(self, app: App) -> None:
+        book = Book(app, self.ports.ledger, self.ports.clock, self.changed)
+        await book.load()
+        loop = AppLoop(book, self.ports, self._group, self._pruning.set)
+        self.loops[app.name] = loop
+        await recover(loop)
+        await self._caught_up(loop)
+
+    async def _caught_up(self, loop: AppLoop) -> None:
+        """Settings that changed while Noren was not running count as changed now."""
+        record = loop.book.record
+        if record.settings and record.settings != settings_digest(loop.book.app):
+            await self._new_settings(loop)
+
+    async def _change(self, loop: AppLoop, app: App) -> None:
+        before = loop.book.app
+        if before == app:
+            return
+        loop.book.app = app
+        if settings_digest(before) != settings_digest(app):
+            await self._new_settings(loop)
+        async with loop.turn:
+            await loop.route()
+
+    async def _new_settings(self, loop: AppLoop) -> None:
+        """A new release of the same revision: of the one a person chose, else of the newest considered."""
+        async with loop.turn:
+            record = loop.book.record
+            revision = record.pinned or record.revision
+            if revision is None:
+                return
+            record = replace(record, settings=settings_digest(loop.book.app))
+            if record.hold is not None:
+                await loop.book.save(replace(record, tip=None, revision=None))
+                return
+            note = loop.book.note("trigger", f"settings changed: {revision[:12]} again")
+            await loop.want(record, Wanted(revision=revision, trigger="settings"), note)
+
+    async def _close(self, loop: AppLoop) -> None:
+        """Take an app out of the proxy, end its instances; its records stay for the case that it comes back."""
+        async with loop.turn:
+            loop.tasks.cancel_all()
+            app = loop.book.app
+            await self.ports.proxy.apply(Routing(app=app.name, hosts=()))
+            await self._end(loop)
+            await loop.book.save(notes=[loop.book.note("app", "removed from the settings")])
+
+    # --- the end ----------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """End every instance; the records say what to start again."""
+        self._poll.stop()
+        async with asyncio.TaskGroup() as group:
+            for loop in self.loops.values():
+                loop.tasks.cancel_all()
+                group.create_task(self._end(loop))
+
+    def leave(self) -> None:
+        """Stop deciding and let everything run: the next start adopts it."""
+        self._poll.stop()
+        for loop in self.loops.values():
+            loop.tasks.cancel_all()
+
+    async def _end(self, loop: AppLoop) -> None:
+        book = loop.book
+        runner = self.ports.runners[book.app.kind]
+        running = [book.record.active, *(r.retiring.running for r in book.retiring.values())]
+        running.append(book.rollout.rollout.running if book.rollout else None)
+        instances = [i for one in running if one for i in one.instances]
+        async with asyncio.TaskGroup() as group:
+            for instance in instances:
+                group.create_task(runner.stop(instance, book.app.drain.grace))
+
+    # --- pruning ----------------------------------------------------------------------------
+
+    async def _prune_when_asked(self) -> None:
+        while True:
+            await self._pruning.wait()
+            self._pruning.clear()
+            try:
+                await self.prune()
+            except NorenError as exc:
+                for loop in self.loops.values():
+                    await loop.book.save(notes=[loop.book.note("fault", f"pruning failed: {exc}")])
+
+    async def prune(self) -> None:
+        """Forget releases that nothing can go back to, and remove the builds that no release needs."""
+        for loop in self.loops.values():
+            async with loop.turn:
+                await self._prune(loop)
+        keys = {r.artifact.key for loop in self.loops.values() for r in loop.book.releases.values() if r.artifact}
+        under_way = [loop.book.rollout.rollout for loop in self.loops.values() if loop.book.rollout]
+        await self.ports.builder.prune(frozenset(keys | {build_key(r.app, r.revision) for r in under_way}))
+
+    async def _prune(self, loop: AppLoop) -> None:
+        book = loop.book
+        in_use = {r.retiring.running.release for r in book.retiring.values()}
+        in_use |= {book.record.active.release} if book.record.active else set()
+        in_use |= {book.record.last_good} if book.record.last_good else set()
+        in_use |= {book.rollout.rollout.number} if book.rollout else set()
+        for release in superfluous(book.releases.values(), keep=book.app.keep, in_use=in_use):
+            await self.ports.source.forget(book.app, release.number)
+            await book.save(replace(release, artifact=None))

@@ -1,0 +1,336 @@
+"""One app's life: what is wanted, the rollout under way, what it leaves behind.
+
+``host.py`` makes one per app; triggers and people call it, ports answer it, and everything
+happens under one lock, in order. It feeds ``core.rollout.step``, commits what comes back, and
+only then lets ``Executor`` act.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
+
+from noren.core import events as e
+from noren.core.errors import NorenError, TrafficError, UsageError
+from noren.core.instructions import Instruction
+from noren.core.model import App, Artifact, Commit, Instance, Observation, settings_digest
+from noren.core.record import AppRecord, Note, Record, ReleaseRecord, RetiringRecord, RolloutRecord
+from noren.core.retire import RetirePhase, Retiring, Running
+from noren.core.rollout import Phase, Rollout, RolloutKind, step
+from noren.core.routing import route
+from noren.core.schedule import Wanted, consider
+from noren.engine.book import Book
+from noren.engine.conclude import Conclusion
+from noren.engine.execute import Executor
+from noren.engine.heal import Healer
+from noren.engine.ports import Ports
+from noren.engine.retire import Retirer
+from noren.engine.tasks import Tasks
+
+_QUIET = (e.Probed, e.Observed)  # events that are recorded only when they change the phase
+
+
+class AppLoop:
+    """Serialises everything that happens to one app."""
+
+    def __init__(self, book: Book, ports: Ports, group: asyncio.TaskGroup, superfluous: Callable[[], None]) -> None:
+        """``superfluous`` is called when a release may no longer be needed."""
+        self.book = book
+        self.ports = ports
+        self.turn = asyncio.Lock()
+        self.tasks = Tasks(group, self._fault)
+        self.superfluous = superfluous
+        self._attempt = 0
+        self._executor = Executor(book, ports)
+        self._conclusion = Conclusion(book, ports)
+        self.healer = Healer(self)
+        self.retirer = Retirer(self)
+
+    # --- what is wanted ---------------------------------------------------------------------
+
+    async def found(self, tip: str, commit: Commit, trigger: str) -> None:
+        """A trigger saw a tip that was not considered yet, which leads to this commit."""
+        async with self.turn:
+            book = self.book
+            wanted = Wanted(revision=commit.revision, trigger=trigger)
+            digest = settings_digest(book.app)
+            passed = consider(
+                wanted,
+                settings=digest,
+                last_revision=book.record.revision,
+                last_settings=book.record.settings,
+                hold=book.record.hold,
+                quarantined=book.quarantined,
+            )
+            if passed and not passed.settled:
+                return
+            considered = replace(book.record, tip=tip, revision=commit.revision, settings=digest)
+            if passed:
+                text = f"{commit.revision[:12]} is no upgrade: {passed.reason}"
+                await book.save(considered, notes=[book.note("trigger", text)])
+                return
+            text = f"{trigger}: {commit.revision[:12]} {commit.subject!r} by {commit.author}"
+            await self.want(replace(considered, pinned=None), wanted, book.note("trigger", text))
+
+    async def want(self, record: AppRecord, wanted: Wanted, note: Note) -> int:
+        """Queue a revision, the newest wins; the number its rollout will have. The turn is ours."""
+        await self.book.save(replace(record, wanted=wanted), notes=[note])
+        self.tasks.cancel("retry")
+        under_way = self.book.rollout
+        if under_way is None:
+            await self.next()
+            return self.book.record.rollouts
+        if not under_way.rollout.moved and under_way.rollout.phase is not Phase.ABORTING:
+            await self.take(e.Superseded(rollout=under_way.rollout.id, by=wanted.revision[:12]))
+        return self.book.record.rollouts if self.book.record.wanted is None else self.book.record.rollouts + 1
+
+    async def next(self) -> None:
+        """Begin what is wanted, if nothing is under way. The turn is ours."""
+        wanted = self.book.record.wanted
+        if wanted is not None and self.book.rollout is None:
+            await self.upgrade(wanted)
+
+    async def upgrade(self, wanted: Wanted) -> None:
+        """Begin the rollout of a revision with the settings of now. The turn is ours."""
+        book = self.book
+        record = replace(book.record, releases=book.record.releases + 1, wanted=None)
+        rollout = self.rollout(RolloutKind.UPGRADE, record.releases, wanted.revision, wanted.trigger)
+        release = ReleaseRecord(
+            number=record.releases, revision=wanted.revision, settings=settings_digest(book.app), app=book.app
+        )
+        await self.begin(rollout, record, release, attempt=wanted.attempt)
+
+    async def roll_back(self, target: ReleaseRecord, trigger: str) -> int:
+        """Begin the way back to a release: at once when it is still warm. The turn is ours."""
+        warm = self._warm(target.number)
+        if warm:
+            self.retirer.keep(warm)
+        rollout = self.rollout(
+            RolloutKind.ROLLBACK,
+            target.number,
+            target.revision,
+            trigger,
+            app=target.app,
+            artifact=target.artifact,
+            running=warm.retiring.running if warm else None,
+        )
+        return await self.begin(rollout, self.book.record, drop=(warm,) if warm else ())
+
+    def _warm(self, number: int) -> RetiringRecord | None:
+        for record in self.book.retiring.values():
+            retiring = record.retiring
+            if retiring.running.release == number and retiring.phase is RetirePhase.WARM and not retiring.faulty:
+                return record
+        return None
+
+    async def restart(self, trigger: str) -> int:
+        """Begin to replace the instances of the active release by new ones. The turn is ours."""
+        active = self.book.record.active
+        if active is None:
+            raise UsageError(f"{self.book.app.name} has no active release to restart")
+        record = self.book.release(active.release)
+        rollout = self.rollout(
+            RolloutKind.RESTART, record.number, record.revision, trigger, app=record.app, artifact=record.artifact
+        )
+        return await self.begin(rollout, self.book.record)
+
+    def rollout(
+        self,
+        kind: RolloutKind,
+        number: int,
+        revision: str,
+        trigger: str,
+        *,
+        app: App | None = None,
+        artifact: Artifact | None = None,
+        running: Running | None = None,
+    ) -> Rollout:
+        """The next rollout of this app, from what is active now."""
+        record = self.book.record
+        return Rollout(
+            id=record.rollouts + 1,
+            app=app or self.book.app,
+            kind=kind,
+            number=number,
+            revision=revision,
+            trigger=trigger,
+            old=record.active,
+            artifact=artifact,
+            running=running,
+        )
+
+    async def begin(
+        self,
+        rollout: Rollout,
+        record: AppRecord,
+        *put: Record,
+        drop: tuple[Record, ...] = (),
+        attempt: int = 0,
+    ) -> int:
+        """Commit the intent, then let it go. The turn is ours, and no rollout is under way."""
+        self._attempt = attempt
+        clock = self.ports.clock
+        now = clock.monotonic()
+        started = RolloutRecord(
+            rollout=rollout,
+            started_at=clock.utc(),
+            intent=now,
+            entered=now,
+            at_intent=await self._observation(),
+        )
+        note = self.book.note("rollout", f"{rollout.kind} to release {rollout.number} by {rollout.trigger}", rollout)
+        await self.book.save(replace(record, rollouts=rollout.id), started, *put, drop=drop, notes=[note])
+        await self.take(e.Begun(rollout=rollout.id))
+        return rollout.id
+
+    # --- the rollout under way --------------------------------------------------------------
+
+    async def handle(self, event: e.Event) -> None:
+        """Take one event in; a stranger (of another rollout, or too late) is dropped."""
+        async with self.turn:
+            await self.take(event)
+
+    async def take(self, event: e.Event) -> None:
+        """As ``handle``, where the turn is ours already."""
+        record = self.book.rollout
+        if record is None or record.rollout.id != event.rollout:
+            return
+        before = record.rollout
+        after, instructions = step(before, event, self.ports.clock.monotonic())
+        if after.phase is before.phase and isinstance(event, _QUIET):
+            self.book.rollout = replace(record, rollout=after)
+        else:
+            await self._advance(record, after, event, instructions)
+        if (after.phase, after.deadline) != (before.phase, before.deadline):
+            self._set_deadline(after)
+
+    async def _advance(
+        self, record: RolloutRecord, after: Rollout, event: e.Event, instructions: list[Instruction]
+    ) -> None:
+        book = self.book
+        before = record.rollout
+        moved_on = after.phase is not before.phase
+        record = await self._measured(replace(record, rollout=after), event, before.phase)
+        left = self._left_behind(before, after)
+        await book.save(record, *self._facts(after, event), *left, notes=[book.note("rollout", str(event), after)])
+        if moved_on:
+            self.tasks.cancel("phase")
+        if isinstance(event, e.Started):
+            self.watch(event.instance)
+        for retiring in left:
+            if isinstance(retiring, RetiringRecord):
+                self.retirer.retire(retiring)
+        if after.phase.over:
+            await self.conclude(record)
+        for instruction in instructions:
+            self.tasks.spawn("phase", f"{book.app.name}: {instruction}", self._execute, instruction, after)
+
+    async def _measured(self, record: RolloutRecord, event: e.Event, phase: Phase) -> RolloutRecord:
+        """With the time the phase took, and the counters just before the first switch."""
+        now = self.ports.clock.monotonic()
+        if record.rollout.phase is not phase:
+            record = replace(record, phases=(*record.phases, (phase.value, now - record.entered)), entered=now)
+        if record.rollout.phase is Phase.SHIFTING and record.at_switch is None:
+            record = replace(record, at_switch=await self._observation(), switched=now)
+        if isinstance(event, e.Shifted):
+            record = replace(record, switch_ms=round(event.ms, 3))
+        return record
+
+    def _facts(self, rollout: Rollout, event: e.Event) -> list[Record]:
+        if not isinstance(event, e.Built):
+            return []
+        release = self.book.releases[rollout.number]
+        return [replace(release, artifact=event.artifact, built_at=self.ports.clock.utc())]
+
+    def _left_behind(self, before: Rollout, after: Rollout) -> list[Record]:
+        """What a rolling step leaves of the old release: out of use, to be drained."""
+        if before.old is None or after.old is None or before.old == after.old:
+            return []
+        gone = before.old.instances[len(after.old.instances) :]
+        retiring = Retiring(running=replace(before.old, instances=gone), phase=RetirePhase.DRAINING)
+        return [replace(self.book.record, active=after.old), RetiringRecord(retiring=retiring)]
+
+    async def _execute(self, instruction: Instruction, rollout: Rollout) -> None:
+        """Carry out an instruction for as long as the phase that asked for it lasts."""
+        async with aclosing(self._executor.run(instruction, rollout)) as happened:
+            async for event in happened:
+                await self.handle(event)
+                now = self.book.rollout
+                if now is None or (now.rollout.id, now.rollout.phase) != (rollout.id, rollout.phase):
+                    return
+
+    def _set_deadline(self, rollout: Rollout) -> None:
+        self.tasks.cancel("deadline")
+        if rollout.deadline is not None and not rollout.phase.over:
+            delay = rollout.deadline - self.ports.clock.monotonic()
+            self.tasks.spawn("deadline", f"{rollout.app.name}: deadline", self._deadline, rollout.id, delay)
+
+    async def _deadline(self, rollout: int, delay: float) -> None:
+        await asyncio.sleep(delay)
+        await self.handle(e.DeadlinePassed(rollout=rollout))
+
+    async def conclude(self, record: RolloutRecord) -> None:
+        """The rollout has its outcome: receipt, what is active now, what retires, what comes next."""
+        self.tasks.cancel("deadline")
+        conclusion = await self._conclusion.write(record, self._attempt)
+        for retiring in conclusion.retired:
+            self.retirer.retire(retiring)
+        self.retirer.make_room()
+        self.healer.check()
+        self.superfluous()
+        if conclusion.retry_in is None:
+            await self.next()
+        else:
+            self.tasks.spawn("retry", f"{self.book.app.name}: retry", self._retry, conclusion.retry_in)
+
+    async def _retry(self, delay: float) -> None:
+        await asyncio.sleep(delay)
+        async with self.turn:
+            await self.next()
+
+    # --- instances --------------------------------------------------------------------------
+
+    def watch(self, instance: Instance) -> None:
+        """Learn of the end of an instance."""
+        self.tasks.spawn(instance.id, f"{instance.id}: exit", self._watch, instance)
+
+    async def _watch(self, instance: Instance) -> None:
+        ended = await self.ports.runners[self.book.app.kind].exited(instance)
+        async with self.turn:
+            under_way = self.book.rollout
+            if under_way and instance.id in {i.id for i in under_way.rollout.instances}:
+                await self.take(e.Exited(rollout=under_way.rollout.id, exit=ended))
+            else:
+                await self.healer.ended(ended)
+
+    async def route(self) -> None:
+        """Make the proxy show what the book says. The turn is ours, and no traffic is being moved."""
+        book = self.book
+        under_way = book.rollout.rollout if book.rollout else None
+        candidate = under_way.running if under_way and under_way.moved else None
+        weight = 0.0
+        if under_way and under_way.phase not in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
+            weight = under_way.weight
+        retiring = [r.retiring for r in book.retiring.values()]
+        await self.ports.proxy.apply(
+            route(
+                book.app, book.built, active=book.record.active, candidate=candidate, weight=weight, retiring=retiring
+            )
+        )
+
+    async def _observation(self) -> Observation | None:
+        try:
+            return await self.ports.proxy.observe(self.book.app.name)
+        except TrafficError:
+            return None
+
+    async def _fault(self, name: str, exc: Exception) -> None:
+        """A task ended with an error that no port is allowed to raise: say so, and end the rollout."""
+        reason = f"{name} failed: {exc}" if isinstance(exc, NorenError) else f"{name} failed: {exc!r}"
+        async with self.turn:
+            under_way = self.book.rollout
+            await self.book.save(notes=[self.book.note("fault", reason)])
+            if under_way and not under_way.rollout.phase.over:
+                await self.take(e.Faulted(rollout=under_way.rollout.id, reason=reason))

@@ -1,0 +1,88 @@
+"""Looks at each repository now and then, and tells its apps of a tip they have not considered.
+
+One task per repository and branch, so that three sites of one repository cost one look. A
+repository that cannot be reached is asked less often, said once, and heals by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+from noren.core.errors import NorenError
+from noren.core.model import App
+from noren.engine.loop import AppLoop
+from noren.engine.ports import Source
+
+JITTER = 0.1  # share of the interval, so that many repositories of one server are not asked at once
+SLOWEST = 600.0  # seconds between looks at a repository that cannot be reached
+
+Place = tuple[str, str | None, bool]
+
+
+def place(app: App) -> Place:
+    """Apps with the same place are asked for together."""
+    return app.repo, app.branch, app.submodules
+
+
+class Poll:
+    """The tasks that look at repositories; ``watch`` is given all apps again after each reload."""
+
+    def __init__(self, source: Source, group: asyncio.TaskGroup) -> None:
+        self._source = source
+        self._group = group
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def watch(self, loops: Mapping[str, AppLoop]) -> None:
+        """Look at the repositories of these apps from now on, and at once."""
+        self.stop()
+        places: dict[Place, list[AppLoop]] = {}
+        for loop in loops.values():
+            if loop.book.app.triggers.poll is not None:
+                places.setdefault(place(loop.book.app), []).append(loop)
+        self._tasks = [
+            self._group.create_task(self._look(shared), name=f"poll {repo}") for (repo, _, _), shared in places.items()
+        ]
+
+    def stop(self) -> None:
+        """Look no more."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+
+    async def _look(self, loops: Sequence[AppLoop]) -> None:
+        interval = min(loop.book.app.triggers.poll or SLOWEST for loop in loops)
+        failures = 0
+        said: dict[str, str] = {}
+        while True:
+            problems = await self._ask(loops)
+            failures = failures + 1 if len(problems) == len(loops) else 0
+            await _say(loops, problems, said)
+            wait = min(max(interval, SLOWEST), interval * 2 ** min(failures, 10)) if failures else interval
+            await asyncio.sleep(wait * random.uniform(1 - JITTER, 1 + JITTER))
+
+    async def _ask(self, loops: Sequence[AppLoop]) -> dict[str, str]:
+        try:
+            tip = await self._source.tip(loops[0].book.app)
+        except NorenError as exc:
+            return {loop.book.app.name: str(exc) for loop in loops}
+        problems: dict[str, str] = {}
+        for loop in loops:
+            if tip != loop.book.record.tip:
+                try:
+                    await loop.found(tip, await self._source.commit(loop.book.app, tip), "poll")
+                except NorenError as exc:
+                    problems[loop.book.app.name] = str(exc)
+        return problems
+
+
+async def _say(loops: Iterable[AppLoop], problems: Mapping[str, str], said: dict[str, str]) -> None:
+    """A line of history when a problem begins, changes or ends."""
+    for loop in loops:
+        name = loop.book.app.name
+        problem = problems.get(name, "")
+        if problem != said.get(name, ""):
+            said[name] = problem
+            text = problem or f"{loop.book.app.repo} can be read again"
+            await loop.book.save(notes=[loop.book.note("source", text)])

@@ -1,0 +1,100 @@
+"""Takes up where Noren was stopped, killed or rebooted.
+
+``host.py`` calls this once per app at start, before triggers and people. The ledger says what was
+meant, processes and proxy say what is; nothing that works is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from noren.core import events as e
+from noren.core.errors import TrafficError
+from noren.core.model import Instance
+from noren.core.record import Record, RetiringRecord
+from noren.core.retire import RetirePhase, Running
+from noren.core.rollout import Rollout
+from noren.engine.loop import AppLoop
+
+
+async def recover(loop: AppLoop) -> None:
+    """Adopt what runs, mend the routing, resume the rollout, retire and heal the rest."""
+    async with loop.turn:
+        under_way = loop.book.rollout
+        adopted = await _adopt(loop, under_way.rollout.instances if under_way else ())
+        await _adopt_recorded(loop)
+        if under_way is None or not under_way.rollout.phase.over:
+            await _route(loop)
+        for instance in adopted:
+            loop.watch(instance)
+        await _resume(loop, adopted)
+    for record in list(loop.book.retiring.values()):
+        loop.retirer.retire(_clamped(loop, record))
+
+
+async def _resume(loop: AppLoop, adopted: Sequence[Instance]) -> None:
+    under_way = loop.book.rollout
+    if under_way is None:
+        loop.healer.check()
+        await loop.next()
+    elif under_way.rollout.phase.over:
+        await loop.conclude(under_way)
+    else:
+        now = loop.ports.clock.monotonic()
+        known = replace(under_way, rollout=_with(under_way.rollout, adopted))
+        known = replace(known, entered=min(known.entered, now), intent=min(known.intent, now))
+        await loop.book.save(known)
+        await loop.take(e.Resumed(rollout=known.rollout.id, alive=frozenset(i.id for i in adopted)))
+
+
+def _with(rollout: Rollout, adopted: Sequence[Instance]) -> Rollout:
+    """With the identities that a crash kept from being committed."""
+    if rollout.running is None:
+        return rollout
+    found = {i.id: i for i in adopted}
+    instances = tuple(found.get(i.id, i) for i in rollout.running.instances)
+    return replace(rollout, running=replace(rollout.running, instances=instances))
+
+
+async def _adopt(loop: AppLoop, instances: Sequence[Instance]) -> list[Instance]:
+    runner = loop.ports.runners[loop.book.app.kind]
+    found = [await runner.adopt(instance) for instance in instances]
+    return [instance for instance in found if instance is not None]
+
+
+async def _adopt_recorded(loop: AppLoop) -> None:
+    """The active release and the retiring ones: what still runs is watched, what is gone is struck out."""
+    book = loop.book
+    put: list[Record] = []
+    drop: list[Record] = []
+    if book.record.active:
+        active = await _alive(loop, book.record.active)
+        put.append(replace(book.record, active=active))
+    for record in book.retiring.values():
+        running = await _alive(loop, record.retiring.running)
+        if running != record.retiring.running:
+            drop.append(record)
+        if running.instances or record.retiring.phase is RetirePhase.STOPPING:
+            put.append(RetiringRecord(retiring=replace(record.retiring, running=running)))
+    await book.save(*put, drop=drop)
+
+
+async def _alive(loop: AppLoop, running: Running) -> Running:
+    adopted = await _adopt(loop, running.instances)
+    for instance in adopted:
+        loop.watch(instance)
+    return replace(running, instances=tuple(adopted))
+
+
+def _clamped(loop: AppLoop, record: RetiringRecord) -> RetiringRecord:
+    """A reboot starts the monotonic clock anew: no one stays warm longer than the settings say."""
+    latest = loop.ports.clock.monotonic() + loop.book.app.keep_warm
+    return RetiringRecord(retiring=replace(record.retiring, until=min(record.retiring.until, latest)))
+
+
+async def _route(loop: AppLoop) -> None:
+    try:
+        await loop.route()
+    except TrafficError as exc:
+        await loop.book.save(notes=[loop.book.note("fault", f"routing could not be mended yet: {exc}")])
