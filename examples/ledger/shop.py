@@ -23,6 +23,8 @@ APP = os.environ.get("NOREN_APP", "ledger")
 RELEASE = os.environ.get("NOREN_RELEASE", "0")
 BLOCK = hashlib.shake_128(b"noren").digest(65_536)
 
+PROCESSES = [os.getpid()]  # what a crash takes along
+
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -52,9 +54,15 @@ def begin() -> None:
 
 def exit_in(seconds: float) -> None:
     """Die without a goodbye, as a crash does."""
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+    timer = threading.Timer(seconds, crash)
     timer.daemon = True
     timer.start()
+
+
+def crash() -> None:
+    """End all processes of the app, the own one last."""
+    for pid in reversed(PROCESSES):
+        os.kill(pid, signal.SIGKILL)
 
 
 @functools.cache

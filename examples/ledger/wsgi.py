@@ -1,13 +1,16 @@
-"""The example for gunicorn: run `gunicorn --worker-class gthread --threads 8 --bind 127.0.0.1:$PORT wsgi:app`."""
+"""The example for gunicorn, WSGI: `noren.toml` has the command. With threads, so that a stream blocks nobody."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from http import HTTPStatus
 
 import shop
 
+if os.environ.get("SERVER_SOFTWARE", "").startswith("gunicorn"):
+    shop.PROCESSES.append(os.getppid())  # or the arbiter would start another worker
 shop.begin()
 
 

@@ -69,13 +69,14 @@ class WebSockets(Load):
         async with socket:
             for number in count():
                 due = begin + number * self.interval
-                if await stage.stop.sleep(due - loop.time()):
-                    return
+                ended = await stage.stop.sleep(due - loop.time())
+                due = min(due, loop.time())
                 issued = loop.time()
                 id = stage.next_id()
                 result = await self._echo(socket, f"{number} {id}")
                 stage.ledger.settle(self.name, id, due=due, issued=issued, result=result)
-                if socket.close_code is not None:
+                # One last echo after the end: what closed since the one before must not go unseen.
+                if ended or socket.close_code is not None:
                     return
 
     async def _echo(self, socket: ClientConnection, text: str) -> Answer | Problem:
