@@ -1,0 +1,249 @@
+"""The Source port: repositories by way of the system's git.
+
+Wired in main.py, called by the loop of each app (``tip``, ``commit``, ``keep``, ``forget``) and by
+Builds (``checkout``). Every failure names the repository and the branch, what git said and what to try.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from noren.adapters import refusal
+from noren.adapters.checkout import Checkout
+from noren.adapters.command import Outcome, Patience, Stalled, run
+from noren.adapters.mirror import QUICK, Mirror, git
+from noren.adapters.remote import Remote, plain_environment, prepare
+from noren.core.errors import HostError, OutsideError, ReleaseError
+from noren.core.model import App, Commit
+
+# 2.32 is the first that can be kept from reading anybody's settings (GIT_CONFIG_GLOBAL).
+OLDEST = (2, 32)
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_ABBREVIATED = re.compile(r"[0-9a-f]{7,64}")
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One app's repository: where it is, how to talk to it, and our mirror of it."""
+
+    app: App
+    remote: Remote
+    mirror: Mirror
+    env: dict[str, str]
+
+    def refused(self, doing: str, said: str) -> OutsideError:
+        return refusal.refusal(doing, self.app.repo, said, self.env.get("NOREN_GIT_TOKEN"))
+
+
+class Git:
+    """Mirrors below ``state_dir``/mirrors.
+
+    ``timeout`` (seconds) bounds a question to a remote, and how long a fetch may make no progress;
+    a fetch that goes on talking may take thirty times as long.
+    """
+
+    def __init__(self, state_dir: Path, *, timeout: float = 60.0) -> None:
+        self._mirrors_dir = state_dir / "mirrors"
+        self._home = state_dir / "git"
+        self._timeout = timeout
+        self._mirrors: dict[str, Mirror] = {}
+        self._named_well: set[str] = set()
+        self._mirrors_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepare(self._home)
+
+    async def check_version(self) -> str:
+        """The version of git; raises HostError when there is none or it is older than OLDEST."""
+        try:
+            done = await run(("git", "--version"), env=self._plain, cwd=self._home, patience=QUICK)
+        except FileNotFoundError as exc:
+            raise HostError("git is not installed", hint="install git (apt install git)") from exc
+        found = re.search(r"(\d+)\.(\d+)[.\d]*", done.stdout.decode(errors="replace"))
+        if not found or (int(found[1]), int(found[2])) < OLDEST:
+            wanted = ".".join(map(str, OLDEST))
+            raise HostError("git is too old", seen=done.stdout.decode().strip(), hint=f"install git {wanted} or newer")
+        return found[0]
+
+    async def tip(self, app: App) -> str:
+        """The sha at the tip of the app's branch, or of the remote's HEAD, asked from the remote.
+
+        Raises OutsideError: unreachable, refused, no such branch, empty repository.
+        """
+        asked = self._asked(app)
+        ref = f"refs/heads/{await self._checked(app)}" if app.branch else "HEAD"
+        refs = await self._remote_refs(asked, ref)
+        if ref not in refs:
+            raise await self._no_branch(asked)
+        return refs[ref]
+
+    async def commit(self, app: App, tip: str) -> Commit:
+        """The last commit up to ``tip`` (sha, short sha, branch or tag) that touches the app's ``watch``.
+
+        Fetches unless a sha is in the mirror already. Raises ReleaseError when ``tip`` does not exist
+        or no commit touches ``watch``, OutsideError when the fetch fails.
+        """
+        asked = self._asked(app)
+        revision = await self._present(asked, tip)
+        paths = _pathspecs(app)
+        done = await asked.mirror.git(
+            *("log", "-1", "--format=%H%x00%s%x00%an%x00%ct", "--end-of-options", revision, "--", *paths),
+            env=self._plain,
+            patience=self._patience,
+        )
+        if done.code != 0:
+            raise asked.refused(f"reading the history of {app.repo}", done.stderr)
+        if not done.stdout.strip():
+            watched = ", ".join(app.watch or (app.root,))
+            raise ReleaseError(
+                f"no commit of {app.repo} up to {revision[:7]} touches what {app.name} watches",
+                seen=f"watch: {watched}",
+                hint="correct root or watch; they are relative to the top of the repository",
+            )
+        return _parsed(done.stdout.decode(errors="replace"))
+
+    async def keep(self, app: App, number: int, revision: str) -> None:
+        """Hold the revision as ``refs/noren/<app>/<number>``; raises OutsideError when it is not in the mirror."""
+        await self._update_ref(app, number, revision)
+
+    async def forget(self, app: App, number: int) -> None:
+        """Drop that ref; no change when it, or the whole mirror, is gone."""
+        if self._mirror(Remote.of(app.repo).url).path.exists():
+            await self._update_ref(app, number, None)
+
+    async def checkout(self, app: App, revision: str, into: Path) -> None:
+        """A tree with history at ``into`` (which must not exist), detached at ``revision``, submodules if set.
+
+        Raises ReleaseError (not in the mirror, too many files) or OutsideError (disk, submodule fetch).
+        """
+        asked = self._asked(app)
+        if not _SHA.fullmatch(revision) or not await asked.mirror.resolve(revision, self._plain):
+            raise _unknown(app, revision)
+        tree = Checkout(asked.mirror, into, self._plain, self._patience)
+        try:
+            await tree.make(app, revision, asked.env)
+        except Stalled as exc:
+            raise self._stalled(f"checkout of {app.repo} at {revision[:7]}") from exc
+
+    @property
+    def _plain(self) -> dict[str, str]:
+        return plain_environment(self._home)
+
+    @property
+    def _patience(self) -> Patience:
+        return Patience(self._timeout, 30 * self._timeout)
+
+    def _asked(self, app: App) -> _Asked:
+        remote = Remote.of(app.repo)
+        return _Asked(app, remote, self._mirror(remote.url), remote.environment(self._home, app.credentials))
+
+    def _mirror(self, url: str) -> Mirror:
+        return self._mirrors.setdefault(url, Mirror(self._mirrors_dir, url))
+
+    async def _checked(self, app: App) -> str:
+        """The app's branch, once git agrees that a branch can have this name."""
+        branch = app.branch or ""
+        if branch in self._named_well:
+            return branch
+        bad = branch.startswith("-") or "\0" in branch
+        if bad or (await self._here("check-ref-format", f"refs/heads/{branch}")).code != 0:
+            raise OutsideError(
+                f"{refusal.plain(branch)!r} cannot be a branch of {app.repo}", hint=f"correct branch of {app.name}"
+            )
+        self._named_well.add(branch)
+        return branch
+
+    async def _remote_refs(self, asked: _Asked, *patterns: str) -> dict[str, str]:
+        """Name → sha of the remote's refs that match; patterns match tails, so the caller picks by whole name."""
+        words = ("ls-remote", "--quiet", "--end-of-options", asked.remote.url, *patterns)
+        doing = f"looking for {asked.app.branch or 'the default branch'} of {asked.app.repo}"
+        try:
+            patience = Patience(self._timeout, self._timeout)
+            done = await run(git(*words), env=asked.env, cwd=self._home, patience=patience)
+        except Stalled as exc:
+            raise self._stalled(doing) from exc
+        if done.code != 0:
+            raise asked.refused(doing, done.stderr)
+        lines = (line.split("\t", 1) for line in done.stdout.decode(errors="replace").splitlines())
+        return {line[1]: line[0] for line in lines if len(line) == 2 and _SHA.fullmatch(line[0])}
+
+    async def _no_branch(self, asked: _Asked) -> OutsideError:
+        """Tells a branch that was deleted or renamed from an empty repository and a dangling HEAD."""
+        heads = [name.removeprefix("refs/heads/") for name in await self._remote_refs(asked, "refs/heads/*")]
+        repo, branch = asked.app.repo, asked.app.branch
+        if not heads:
+            return OutsideError(f"{repo} has no branch yet", hint="push a first commit")
+        seen = f"branches there: {', '.join(refusal.plain(head) for head in heads[:12])}"
+        what = (
+            f"there is no branch {branch!r} in {repo}" if branch else f"{repo} does not say which branch is its default"
+        )
+        return OutsideError(
+            what, seen=seen, hint=f"was it renamed or deleted? Set branch of {asked.app.name} to one there"
+        )
+
+    async def _present(self, asked: _Asked, tip: str) -> str:
+        """The sha that ``tip`` names, fetched when the mirror does not have it; a name always asks the remote."""
+        if _ABBREVIATED.fullmatch(tip) and (found := await asked.mirror.resolve(tip, self._plain)):
+            return found
+        doing = f"fetch of {asked.app.repo}"
+        try:
+            done = await asked.mirror.fetch(asked.env, self._patience)
+            if done.code != 0:
+                raise asked.refused(doing, done.stderr)
+            found = await asked.mirror.resolve(tip, self._plain)
+            if not found and _SHA.fullmatch(tip):
+                await asked.mirror.fetch_object(tip, asked.env, self._patience)
+                found = await asked.mirror.resolve(tip, self._plain)
+        except Stalled as exc:
+            raise self._stalled(doing) from exc
+        if not found:
+            raise _unknown(asked.app, tip)
+        return found
+
+    async def _update_ref(self, app: App, number: int, revision: str | None) -> None:
+        mirror = self._mirror(Remote.of(app.repo).url)
+        ref = f"refs/noren/{app.name}/{number}"
+        done = await mirror.git("update-ref", *((ref, revision) if revision else ("-d", ref)), env=self._plain)
+        if done.code != 0:
+            said = refusal.evidence(done.stderr)
+            raise OutsideError(f"cannot write {ref} in the mirror of {app.repo}", seen=said, hint="check the disk")
+
+    async def _here(self, *words: str) -> Outcome:
+        return await run(git(*words), env=self._plain, cwd=self._home, patience=QUICK)
+
+    def _stalled(self, doing: str) -> OutsideError:
+        return OutsideError(
+            f"{doing} was given up",
+            seen=f"git made no progress for {self._timeout:g} s",
+            hint="nothing: it is tried again; if it lasts, check the network and the Git server",
+        )
+
+
+def _unknown(app: App, revision: str) -> ReleaseError:
+    return ReleaseError(
+        f"no such revision in {app.repo}: {refusal.plain(revision)!r}",
+        hint="name a commit, tag or branch that was pushed there; a force-push may have removed it",
+    )
+
+
+def _pathspecs(app: App) -> list[str]:
+    """Git pathspecs of what is watched, none for everything; a folder counts with all below it."""
+    watched = [path.removeprefix("./").strip("/") for path in app.watch or (app.root,)]
+    if any(path in ("", ".", "**") for path in watched):
+        return []
+    if not app.watch:
+        return [f":(top,literal){watched[0]}"]
+    return [f":(top,glob){pattern}" for path in watched for pattern in (path, f"{path}/**")]
+
+
+def _parsed(line: str) -> Commit:
+    revision, subject, author, seconds = line.rstrip("\n").split("\0")
+    at = datetime.fromtimestamp(min(int(seconds), _LATEST), UTC)
+    return Commit(
+        revision=revision,
+        subject=refusal.plain(subject),
+        author=refusal.plain(author),
+        committed_at=at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
