@@ -1,0 +1,6 @@
+"""The Proxy port on HAProxy: routing, switching, counting and draining without ever reloading it."""
+
+from noren.adapters.haproxy.binary import find_binary
+from noren.adapters.haproxy.proxy import HAProxy
+
+__all__ = ["HAProxy", "find_binary"]

@@ -1,0 +1,178 @@
+"""One HAProxy after the other: adopted or started, watched, and started again the moment it ends.
+
+Used by the proxy. The end arrives by pidfd, "it is up" by its connection to our log: nothing is polled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from noren.adapters.haproxy.addresses import Address
+from noren.adapters.haproxy.folder import IDENTITY, OUTPUT, Folder
+from noren.adapters.haproxy.launch import launch, refusal
+from noren.adapters.haproxy.listeners import Listeners
+from noren.adapters.haproxy.runtime import Gone, Runtime
+from noren.adapters.identity import Identity
+from noren.core.errors import HostError, NorenError, TrafficError
+
+_log = logging.getLogger(__name__)
+
+_START_DEADLINE = 20.0
+_SUCCESSOR_DEADLINE = 5.0
+_SHORT_LIFE = 1.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+class Lifetime:
+    """The running HAProxy. ``render`` writes its files before each start, ``began`` is awaited after each but the
+    first."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        binary: Path,
+        addresses: Sequence[Address],
+        render: Callable[[], None],
+        began: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._folder = folder
+        self._binary = binary
+        self._addresses = addresses
+        self._render = render
+        self._began = began
+        self._runtime = Runtime(folder)
+        self._listeners = Listeners(folder)
+        self._connected: dict[int, asyncio.Event] = {}
+        self._changed = asyncio.Event()
+        self._started_at = 0.0
+        self.identity: Identity | None = None
+
+    @property
+    def id(self) -> str:
+        """Names this HAProxy: another one counts from zero."""
+        return f"{self.identity.pid}-{self.identity.start_ticks}" if self.identity else ""
+
+    def connected(self, pid: int) -> None:
+        """The HAProxy with this pid connected to our log: it has bound everything."""
+        self._up(pid).set()
+
+    async def open(self) -> bool:
+        """Adopt the HAProxy that runs, or start one; whether it was adopted. Raises HostError."""
+        self._listeners.open()
+        self.identity = await self._running()
+        if self.identity is None:
+            await self.start()
+            return False
+        await self._listeners.take()
+        return True
+
+    async def close(self) -> None:
+        """Let go of the listeners; HAProxy goes on."""
+        await self._listeners.close()
+
+    async def start(self) -> None:
+        """Start HAProxy and wait until it serves; raises HostError with the reason when it does not."""
+        self._render()
+        output = self._folder.path / OUTPUT
+        size = output.stat().st_size if output.exists() else 0
+        self._started_at = time.monotonic()
+        identity = launch(self._binary, self._folder, inherit=bool(self._listeners.held))
+        if not await self._came_up(identity):
+            text = output.read_text(errors="replace")
+            raise refusal(text[size if size <= len(text) else 0 :])
+        self.identity = identity
+        self._folder.write(IDENTITY, json.dumps({**asdict(identity), "listen": [str(a) for a in self._addresses]}))
+        if not self._listeners.held:
+            await self._listeners.take()
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def supervise(self) -> None:
+        """Start HAProxy again whenever it ends, at once; later only when it ends again and again."""
+        short = 0
+        while self.identity is not None:
+            code = await self.identity.ended()
+            lived = time.monotonic() - self._started_at
+            short = short + 1 if lived < _SHORT_LIFE else 0
+            _log.warning("HAProxy %s ended (%s) after %.1f s; starting it again", self.id, code, lived)
+            if short > 1:
+                await asyncio.sleep(min(_FIRST_PAUSE * 2**short, _LONGEST_PAUSE))
+            try:
+                await self.start()
+                await self._began()
+            except NorenError as exc:
+                _log.error("HAProxy could not be started again: %s", exc)
+
+    async def successor(self, ended: Identity | None) -> None:
+        """Wait until another HAProxy than this one serves; raises TrafficError when none does in time."""
+        if self.identity is not ended:
+            return
+        try:
+            await asyncio.wait_for(self._changed.wait(), _SUCCESSOR_DEADLINE)
+        except TimeoutError as exc:
+            raise TrafficError(
+                "HAProxy does not answer and was not replaced", seen=str(ended), hint=f"read {OUTPUT} in the state"
+            ) from exc
+
+    async def end(self) -> None:
+        """Stop HAProxy for good: the public listeners close."""
+        if self.identity is not None:
+            await end(self.identity)
+        self._folder.remove(IDENTITY)
+
+    async def _running(self) -> Identity | None:
+        saved = json.loads(self._folder.read(IDENTITY) or "{}")
+        listen = saved.pop("listen", [])
+        identity = Identity(**saved) if saved else None
+        if identity is None or not identity.alive():
+            return None
+        wanted = [str(address) for address in self._addresses]
+        if listen != wanted:
+            raise HostError(
+                "the running proxy listens elsewhere than the settings say",
+                seen=f"{', '.join(listen)} instead of {', '.join(wanted)}",
+                hint="`noren down`, then `noren up`",
+            )
+        await self._answers(identity)
+        return identity
+
+    async def _answers(self, identity: Identity) -> None:
+        try:
+            await self._runtime.ask("show info")
+        except Gone:
+            # The daemon ended while HAProxy was starting: it connects to our log when it is up.
+            await asyncio.wait_for(self._up(identity.pid).wait(), _START_DEADLINE)
+
+    async def _came_up(self, identity: Identity) -> bool:
+        ended = asyncio.ensure_future(identity.ended())
+        serves = asyncio.ensure_future(self._up(identity.pid).wait())
+        try:
+            done, _ = await asyncio.wait({ended, serves}, timeout=_START_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                identity.send(signal.SIGKILL)
+            return serves in done
+        finally:
+            self._connected.clear()
+            for task in (ended, serves):
+                task.cancel()
+            await asyncio.gather(ended, serves, return_exceptions=True)
+
+    def _up(self, pid: int) -> asyncio.Event:
+        return self._connected.setdefault(pid, asyncio.Event())
+
+
+async def end(identity: Identity) -> None:
+    """Stop a HAProxy and wait until it is gone."""
+    identity.send(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(identity.ended(), 10)
+    except TimeoutError:
+        identity.send(signal.SIGKILL)
+        await asyncio.wait_for(identity.ended(), 10)

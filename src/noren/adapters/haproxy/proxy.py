@@ -1,0 +1,175 @@
+"""The Proxy port on HAProxy: the only part of this package that the engine talks to.
+
+Brings together the process (lifetime), the routing (switchboard), the numbers (meter) and the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from noren.adapters.haproxy import confirm, drain
+from noren.adapters.haproxy.addresses import Address
+from noren.adapters.haproxy.config import render, render_map
+from noren.adapters.haproxy.folder import CONFIG, TOKEN, Folder
+from noren.adapters.haproxy.lifetime import Lifetime
+from noren.adapters.haproxy.log import Log
+from noren.adapters.haproxy.meter import Meter
+from noren.adapters.haproxy.runtime import Gone, Runtime
+from noren.adapters.haproxy.switchboard import Switchboard
+from noren.core.errors import TrafficError
+from noren.core.model import App, Observation, Routing, Sample
+
+_CONFIRM_DEADLINE, _ASK_TIMEOUT, _ASK_PAUSE = 5.0, 1.0, 0.02
+
+T = TypeVar("T")
+
+
+class HAProxy:
+    """Adopts or starts HAProxy when entered; left, HAProxy goes on serving. ``shutdown`` ends it.
+
+    ``listen`` are the public addresses, ``binary`` is what ``find_binary`` found. Entering raises HostError
+    when HAProxy cannot be started or an address cannot be bound.
+    """
+
+    def __init__(self, state_dir: Path, listen: Sequence[str], binary: Path) -> None:
+        self._addresses = [Address.parse(text) for text in listen]
+        self._folder = Folder(state_dir / "haproxy")
+        self._runtime = Runtime(self._folder)
+        self._meter = Meter(self._folder, self._runtime)
+        self._board = Switchboard(self._folder, self._runtime, self._meter)
+        self._life = Lifetime(self._folder, binary, self._addresses, self._render, self._began)
+        self._log = Log(self._folder, self._life.connected)
+        self._one = asyncio.Lock()
+        self._token = ""
+        self._supervisor: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the HAProxy that serves now."""
+        return self._life.identity.pid if self._life.identity else 0
+
+    async def __aenter__(self) -> HAProxy:
+        try:
+            await self._open()
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def shutdown(self) -> None:
+        """End HAProxy: nothing is served any more. The context still has to be left."""
+        await self._stop_supervising()
+        await self._life.end()
+
+    async def apply(self, routing: Routing) -> None:
+        """Proxy.apply; when it raises before maps were written, what was routed before still is."""
+        await self._through(lambda: self._board.put(routing))
+        if routing.app not in self._board.table.routings:
+            self._log.forget(routing.app)
+
+    async def confirm(self, app: App, release: int, times: int) -> None:
+        """Proxy.confirm; an app without hosts has nothing that could be asked."""
+        if app.hosts:
+            await asyncio.gather(*(self._confirm(address, app, release, times) for address in self._addresses))
+            await self._meter.keep()
+
+    async def drain(self, app: str, instances: Sequence[str], *, requests: float, connections: float) -> int:
+        """Proxy.drain: in every backend of the app, whether they are its servers or its backups."""
+        self._board.draining |= set(instances)
+        try:
+            await self._through(self._board.mend)
+            servers = self._board.servers(app, instances)
+            return await drain.drain(self._runtime, servers, {"read": connections, "write": requests})
+        except asyncio.CancelledError:
+            self._board.draining -= set(instances)
+            raise
+
+    async def observe(self, app: str) -> Observation:
+        """Proxy.observe; ``failed`` counts 5xx and answers that their server broke off."""
+        return await self._through(lambda: self._meter.observe(app))
+
+    def samples(self, app: str, since: float) -> Sequence[Sample]:
+        """Proxy.samples."""
+        return self._log.samples(app, since)
+
+    async def _open(self) -> None:
+        self._board.load()
+        self._meter.load()
+        await self._log.open()
+        if await self._life.open():
+            self._token = (self._folder.read(TOKEN) or "").strip()
+            self._meter.adopt(self._life.id, self._board.table)
+            async with self._one:
+                await self._board.mend()
+        else:
+            await self._began()
+        self._supervisor = asyncio.create_task(self._life.supervise(), name="haproxy supervisor")
+
+    async def _close(self) -> None:
+        await self._stop_supervising()
+        await self._log.close()
+        await self._life.close()
+        self._folder.close()
+
+    async def _stop_supervising(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+            self._supervisor = None
+
+    def _render(self) -> None:
+        view = self._board.view()
+        self._token = secrets.token_hex(16)
+        self._folder.render(TOKEN, f"{self._token}\n")
+        self._folder.render(CONFIG, render(self._addresses, view))
+        for name, entries in view.maps.items():
+            self._folder.render(name, render_map(entries))
+
+    async def _began(self) -> None:
+        """After a start: it counts from zero, and what no file can say (drained, not watched) is told."""
+        async with self._one:
+            self._meter.restart(self._life.id, self._board.table)
+            await self._board.mend()
+
+    async def _through(self, work: Callable[[], Awaitable[T]]) -> T:
+        """One piece of work at a time; when HAProxy ends under it, once more with its successor."""
+        serving = self._life.identity
+        try:
+            async with self._one:
+                return await work()
+        except Gone:
+            await self._life.successor(serving)
+            async with self._one:
+                return await work()
+
+    async def _confirm(self, address: Address, app: App, release: int, times: int) -> None:
+        answer = confirm.Answer("", None, f"no answer at {address}")
+        row = 0
+        try:
+            async with asyncio.timeout(_CONFIRM_DEADLINE):
+                while row < times:
+                    answer = await confirm.ask(address, confirm.question(app, self._token), _ASK_TIMEOUT)
+                    self._uncount(app.name, answer)
+                    row = row + 1 if answer.release(app.name) == release else 0
+                    await asyncio.sleep(0 if row else _ASK_PAUSE)
+        except TimeoutError as exc:
+            raise TrafficError(
+                f"{app.name}@{release} does not answer at {address} within {_CONFIRM_DEADLINE:.0f} s",
+                seen=str(answer),
+                hint="see what else is routed: noren status",
+            ) from exc
+
+    def _uncount(self, app: str, answer: confirm.Answer) -> None:
+        release = answer.release(app)
+        if release is not None and answer.status is not None:
+            self._meter.probed(app, release, answer.status)

@@ -1,0 +1,57 @@
+"""Talks to the running HAProxy over its admin socket, one command a connection.
+
+Used by the proxy, the drain and the counters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+from noren.adapters.haproxy.folder import ADMIN, Folder
+from noren.core.errors import TrafficError
+
+_SAID_YES = ("", "New server registered.", "Server deleted.")
+
+
+class Gone(TrafficError):
+    """Nobody answers on the admin socket: HAProxy has ended or is about to be started again."""
+
+
+def word(text: str) -> str:
+    """One argument of a command, whatever it holds."""
+    return re.sub(r"([\\ ;])", r"\\\1", text)
+
+
+class Runtime:
+    """The admin socket of one HAProxy."""
+
+    def __init__(self, folder: Folder, deadline: float = 5.0) -> None:
+        self._folder = folder
+        self._deadline = deadline
+
+    async def ask(self, command: str) -> str:
+        """The answer to one command; raises Gone when nobody answers within the deadline (seconds)."""
+        try:
+            return await asyncio.wait_for(self._ask(command), self._deadline)
+        except (OSError, TimeoutError) as exc:
+            raise Gone(
+                "HAProxy does not answer", seen=f"{command}: {exc or 'no answer'}", hint="see haproxy.log in the state"
+            ) from exc
+
+    async def do(self, commands: Sequence[str]) -> None:
+        """Run commands in order; raises TrafficError at the first that HAProxy refuses."""
+        for command in commands:
+            answer = (await self.ask(command)).strip()
+            if answer not in _SAID_YES:
+                raise TrafficError("HAProxy refused a change", seen=f"{command}: {answer}")
+
+    async def _ask(self, command: str) -> str:
+        reader, writer = await asyncio.open_unix_connection(self._folder.socket(ADMIN))
+        try:
+            writer.write(command.encode() + b"\n")
+            await writer.drain()
+            return (await reader.read()).decode(errors="replace")
+        finally:
+            writer.close()

@@ -1,0 +1,127 @@
+"""Makes the running HAProxy agree with the table: servers in and read back, maps, then what is no longer named out.
+
+Used by the proxy, one call at a time. Every call compares everything, so it mends what a crash left half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection, Iterable
+
+from noren.adapters.haproxy import saved
+from noren.adapters.haproxy.folder import TABLE, Folder
+from noren.adapters.haproxy.meter import Meter
+from noren.adapters.haproxy.plan import plan
+from noren.adapters.haproxy.runtime import Runtime
+from noren.adapters.haproxy.table import Table, name_of
+from noren.adapters.haproxy.view import MAPS, TWINS, State, View, parse_map, parse_servers, slot_of
+from noren.core.errors import TrafficError
+from noren.core.model import Routing
+
+_log = logging.getLogger(__name__)
+
+_PURGE_DEADLINE, _PURGE_PAUSE = 1.0, 0.01
+
+
+class Switchboard:
+    """The table and the HAProxy that follows it. ``draining`` instances get no new requests, whatever is applied."""
+
+    def __init__(self, folder: Folder, runtime: Runtime, meter: Meter) -> None:
+        self._folder = folder
+        self._runtime = runtime
+        self._meter = meter
+        self.table = Table()
+        self.draining: set[str] = set()
+
+    def load(self) -> None:
+        """Read what was routed last; a file that cannot be read is put aside, the engine applies all again."""
+        text = self._folder.read(TABLE)
+        if text is None:
+            return
+        try:
+            self.table = saved.load(text)
+        except (ValueError, KeyError, TypeError) as exc:
+            self._folder.write(f"{TABLE}.unreadable", text)
+            _log.error("%s cannot be read and was put aside: %s", TABLE, exc)
+
+    def view(self) -> View:
+        """What HAProxy should know now."""
+        return self.table.view(self.draining)
+
+    def servers(self, app: str, instances: Collection[str]) -> set[str]:
+        """The servers of these instances in every backend of the app, as ``s007-read/42-abc``."""
+        return {
+            f"{self.table.slot(backend.name)}-{twin}/{name_of(server)}"
+            for backend in self.table.backends(app)
+            for server in backend.servers
+            if server.instance in instances
+            for twin in TWINS
+        }
+
+    async def put(self, routing: Routing) -> None:
+        """Route one app so; raises TrafficError, and then what was routed before still is."""
+        found = await self._found()
+        before = self.table
+        self.table = before.put(routing, {slot_of(name) for name in found.servers})
+        self.draining &= {s.instance for r in self.table.routings.values() for b in r.backends for s in b.servers}
+        try:
+            await self._meter.begin(self.table)
+            await self._servers_in(found)
+        except TrafficError:
+            self.table = before
+            raise
+        await self._keep()
+        await self._switch(found)
+
+    async def mend(self) -> None:
+        """Bring HAProxy to what the table says."""
+        found = await self._found()
+        await self._meter.begin(self.table)
+        await self._servers_in(found)
+        await self._switch(found)
+
+    async def _servers_in(self, found: View) -> None:
+        wanted = self.view()
+        commands = plan(wanted, found).servers
+        await self._runtime.do(commands)
+        there = parse_servers(await self._runtime.ask("show servers state")) if commands else found.servers
+        for name, server in wanted.servers.items():
+            if name not in there or (there[name].state is State.MAINTENANCE) != (server.state is State.MAINTENANCE):
+                raise TrafficError("HAProxy did not take a server in", seen=f"{name}: {there.get(name, 'not there')}")
+
+    async def _switch(self, found: View) -> None:
+        todo = plan(self.view(), found)
+        await self._runtime.do(todo.maps)
+        await self._take_out(todo.gone)
+        await self._meter.free(self.table)
+        await self._meter.keep()
+
+    async def _take_out(self, names: Iterable[str]) -> None:
+        by_slot: dict[str, set[str]] = {}
+        for name in names:
+            by_slot.setdefault(slot_of(name), set()).add(name)
+        for slot, servers in by_slot.items():
+            await self._runtime.do([f"set server {name} state maint" for name in sorted(servers)])
+            rows = await self._meter.rows(slot)
+            out = {name.partition("/")[2] for name in sorted(servers) if await self._delete(name)}
+            self._meter.removed(slot, rows, out)
+
+    async def _delete(self, name: str) -> bool:
+        """Whether it is out; one that still answers a request is left in maintenance for the next call."""
+        end = time.monotonic() + _PURGE_DEADLINE
+        while "deleted" not in (answer := await self._runtime.ask(f"del server {name}")):
+            if time.monotonic() > end:
+                _log.warning("%s stays in maintenance: %s", name, answer.strip())
+                return False
+            # Idle connections are closed by the threads that own them: a moment later, and without an event.
+            await asyncio.sleep(_PURGE_PAUSE)
+        return True
+
+    async def _found(self) -> View:
+        maps = {name: parse_map(await self._runtime.ask(f"show map {name}")) for name in MAPS}
+        return View(maps, parse_servers(await self._runtime.ask("show servers state")))
+
+    async def _keep(self) -> None:
+        await asyncio.to_thread(self._folder.write, TABLE, saved.dump(self.table))
