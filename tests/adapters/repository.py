@@ -56,6 +56,6 @@ class Repository:
         """An app of this repository."""
         return replace(App(name=name, kind=Kind.STATIC, repo=str(self.path)), **settings)
 
-    def site(self, run: str, name: str = "website", timeout: float = 20.0, **settings: Any) -> App:
+    def site(self, run: str, /, name: str = "website", timeout: float = 20.0, **settings: Any) -> App:
         """A static app with a build command."""
         return self.app(name, build=Build(run=run, timeout=timeout), **settings)
