@@ -419,6 +419,10 @@ def test_an_adopted_port_is_not_given_to_another(tmp_path: Path) -> None:
                 await runner.start(release_of(tmp_path, SLEEP), replace(INSTANCE, id="other"))
         finally:
             await runner.stop(was, 1)
+        next_daemon = processes_in(tmp_path, first_port=port, last_port=port)
+        await next_daemon.stop(was, 1)
+        with pytest.raises(OutsideError, match="No port"):
+            await next_daemon.start(release_of(tmp_path, SLEEP), replace(INSTANCE, id="other"))
 
     asyncio.run(scenario())
 

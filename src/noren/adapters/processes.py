@@ -57,12 +57,11 @@ class Processes:
 
     async def adopt(self, instance: Instance) -> Instance | None:
         """The instance when its main process still runs; one that never got its identity is found by its mark."""
-        found = instance if instance.pid is not None else self._found(instance)
+        found = instance if instance.pid is not None else await asyncio.to_thread(self._found, instance)
         identity = found and identity_of(found)
         if found is None or identity is None or not identity.alive():
             return None
-        if found.address is not None:
-            self._ports.claim(found.id, int(found.address.rpartition(":")[2]))
+        self._claim(found)
         limit = proctable.environment(identity.pid).get("NOREN_LOG_LIMIT", "")
         self._logs[found.id] = (self._log(found), int(limit) if limit.isdigit() else Limits().log)
         return found
@@ -84,8 +83,8 @@ class Processes:
         """
         # Known here: started or adopted in this life, so its session number cannot be anybody else's yet.
         session = instance.pid if instance.id in self._logs else None
-        members = self._members.of(instance, session=session)
-        await self._signal(members, signal.SIGTERM, grace)
+        self._claim(instance)
+        await self._signal(await self._left(instance, session), signal.SIGTERM, grace)
         await self._kill(instance, session)
         self._clear(instance)
 
@@ -128,11 +127,15 @@ class Processes:
 
     async def _kill(self, instance: Instance, session: int | None) -> None:
         deadline = time.monotonic() + _KILL_SECONDS
-        while left := self._members.of(instance, session=session):
+        while left := await self._left(instance, session):
             if time.monotonic() > deadline:
                 raise _immortal(instance, left)
             self._groups.of(instance.id).kill()
             await self._signal(left, signal.SIGKILL, _KILL_SECONDS)
+
+    async def _left(self, instance: Instance, session: int | None) -> list[Identity]:
+        # In a thread: on a host with thousands of processes, looking through /proc takes a while.
+        return await asyncio.to_thread(self._members.of, instance, session=session)
 
     async def _signal(self, members: list[Identity], number: signal.Signals, seconds: float) -> None:
         """Send to all, and wait until all are gone or the time is up."""
@@ -154,6 +157,11 @@ class Processes:
 
     def _log(self, instance: Instance) -> Path:
         return Path(instance.log) if instance.log else self._state / "logs" / instance.app / f"{instance.id}.log"
+
+    def _claim(self, instance: Instance) -> None:
+        """Its port is not to be given away, nor right after its end, even when it was started by another Noren."""
+        if instance.address is not None:
+            self._ports.claim(instance.id, int(instance.address.rpartition(":")[2]))
 
     def _clear(self, instance: Instance) -> None:
         self._groups.of(instance.id).remove()
