@@ -1,0 +1,92 @@
+"""Serves a desk on a unix socket, inside the loop that already runs.
+
+Called by main.py as one task of the daemon; cancelling it ends the API and leaves no socket behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from noren.api.address import reachable
+from noren.api.desk import Desk
+from noren.api.routes import application
+from noren.core.errors import HostError
+
+
+class _Embedded(uvicorn.Server):
+    """Uvicorn without its signal handlers (they are main.py's) and without waking up ten times a second."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def main_loop(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def serve(desk: Desk, path: Path) -> None:
+    """Serve until cancelled; raises HostError when the socket cannot be had or another daemon answers on it.
+
+    It accepts from before the first await on, so nobody needs to be told that it is ready.
+    """
+    listener = listen(path)
+    stopping = asyncio.Event()
+    server = _Embedded(
+        uvicorn.Config(
+            application(desk, stopping),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=2,
+        )
+    )
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        stopping.set()
+        path.unlink(missing_ok=True)
+        if server.started:
+            await server.shutdown([listener])
+        listener.close()
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket that only its owner may use, put in place of whatever a dead daemon left there."""
+    if _answers(path):
+        raise HostError(f"another Noren answers on {path}", hint="noren status, or noren down")
+    beside = path.with_name(f"{path.name}.new")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        beside.unlink(missing_ok=True)
+        with reachable(beside) as address:
+            listener.bind(address)
+        beside.chmod(0o600)  # before it listens: until then nobody can connect
+        listener.listen(128)
+        beside.replace(path)
+    except OSError as exc:
+        listener.close()
+        raise HostError(f"the API cannot listen on {path}", seen=str(exc)) from exc
+    return listener
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(2)
+        try:
+            with reachable(path) as address:
+                asking.connect(address)
+        except OSError:
+            return False
+        return True
