@@ -82,6 +82,7 @@ class RolloutRecord:
     intent: float
     entered: float
     switched: float | None = None
+    switched_at: str | None = None
     phases: tuple[tuple[str, float], ...] = ()
     at_intent: Observation | None = None
     at_switch: Observation | None = None

@@ -235,7 +235,7 @@ class AppLoop:
         if record.rollout.phase is Phase.SHIFTING and record.at_switch is None:
             record = replace(record, at_switch=await self._observation(), switched=now)
         if isinstance(event, e.Shifted):
-            record = replace(record, switch_ms=round(event.ms, 3))
+            record = replace(record, switch_ms=round(event.ms, 3), switched_at=self.ports.clock.utc())
         return record
 
     def _facts(self, rollout: Rollout, event: e.Event) -> list[Record]:
