@@ -14,10 +14,11 @@ from faulty import OK, Client, run_for, serving
 from noren.core.errors import NorenError
 from noren.prove.keepalive import Posts
 from noren.prove.ledger import Ledger
+from noren.prove.load import Stage
 from noren.prove.orders import Order, exactly_once, read_orders
 from noren.prove.outcome import Outcome, Problem
 from noren.prove.proof import Proof
-from noren.prove.request import Answer
+from noren.prove.request import Answer, Request
 from noren.prove.summary import Percentiles
 
 ANSWER = Answer(201, {"x-noren-release": "shop@1"}, b"", True)
@@ -50,7 +51,7 @@ def test_an_app_that_executes_twice_is_found_though_its_answers_look_right(tmp_p
         client.send(OK)
 
     class WithId(Posts):
-        def next_request(self, stage):
+        def next_request(self, stage: Stage) -> Request:
             request = super().next_request(stage)
             request.headers["X-Id"] = request.id
             return request
@@ -76,7 +77,7 @@ def test_an_app_without_orders_has_an_empty_ledger_and_a_torn_one_is_refused(tmp
 
 
 def test_percentiles_are_of_the_nearest_rank() -> None:
-    assert Percentiles.of(number / 1000 for number in range(1, 101)) == Percentiles(100, 51.0, 100.0, 100.0)
+    assert Percentiles.of(number / 1000 for number in range(1, 101)) == Percentiles(100, 50.0, 99.0, 100.0)
     assert Percentiles.of([]) == Percentiles(0, 0.0, 0.0, 0.0)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 
 from noren.prove.ledger import Ledger, Record
 
@@ -28,7 +29,7 @@ class Percentiles:
         values = sorted(seconds)
         if not values:
             return Percentiles(0, 0.0, 0.0, 0.0)
-        median, high = (values[int(len(values) * share)] * 1000 for share in (0.5, 0.99))
+        median, high = (values[ceil(len(values) * share) - 1] * 1000 for share in (0.5, 0.99))
         return Percentiles(len(values), median, high, values[-1] * 1000)
 
     def __str__(self) -> str:
