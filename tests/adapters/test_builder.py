@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from repository import Repository
 
-from noren.adapters import build_log, free_space
+from noren.adapters import build_log, build_process, free_space
 from noren.adapters.artifact import remove
 from noren.adapters.build_log import BuildLog, Mask
 from noren.adapters.builder import Builds
+from noren.adapters.cgroup import Cgroups
 from noren.adapters.git import Git
 from noren.core.errors import OutsideError, ReleaseError
-from noren.core.model import App, Artifact, Build, Kind, build_key
+from noren.core.model import App, Artifact, Build, Kind, Limits, build_key
 
 INDEX = "echo hello >$NOREN_OUTPUT/index.html"
 
@@ -245,6 +246,42 @@ def test_what_a_finished_build_leaves_running_is_ended_and_not_waited_for(bench:
     bench.build(bench.origin.site(f"{INDEX}; setsid sleep 42.5 & sleep 42.5 & exit 0"))
     assert time.monotonic() - started < 5
     assert not marked("42.5")
+
+
+def grouped(bench: Bench) -> bool:
+    """Whether this host lets us make control groups, as root and a delegated unit may."""
+    group = Cgroups(bench.state).of("asked")
+    made = group.create(Limits(), most_processes=1)
+    group.remove()
+    return any(folder.parent.is_relative_to("/sys/fs/cgroup") for folder in made)
+
+
+def test_what_hides_from_mark_and_session_is_ended_where_there_are_groups(bench: Bench) -> None:
+    if not grouped(bench):
+        pytest.skip("this host lets us make no control groups")
+    bench.build(
+        bench.origin.site(f"{INDEX}; env -i setsid /bin/sh -c 'env -i /bin/sleep 47.5 & env -i /bin/sleep 47.5' &")
+    )
+    assert not marked("47.5")
+
+
+def test_a_fork_bomb_is_contained_where_there_are_groups(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not grouped(bench):
+        pytest.skip("this host lets us make no control groups")
+    monkeypatch.setattr(build_process, "MOST_PROCESSES", 60)
+    app = bench.origin.site("bomb() { bomb | bomb & }; bomb; sleep 48.5", timeout=1.0)
+    started = time.monotonic()
+    with pytest.raises(ReleaseError):
+        bench.build(app)
+    assert time.monotonic() - started < 10
+    assert not marked("48.5")
+
+
+def test_a_build_that_fails_on_a_full_disk_is_not_at_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = iter([1 << 40, 0])
+    monkeypatch.setattr(free_space, "free_bytes", lambda _: next(left))
+    with pytest.raises(OutsideError, match="disk is nearly full"):
+        bench.build(bench.origin.site("echo no space left on device; exit 1"))
 
 
 def test_a_flood_of_output_is_bounded_and_the_build_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

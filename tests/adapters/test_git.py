@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import functools
+import http.server
 import os
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -511,3 +515,69 @@ def test_git_is_asked_for_its_version(git: Git, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     with pytest.raises(HostError, match="not installed"):
         asyncio.run(git.check_version())
+
+
+class Dumb(http.server.SimpleHTTPRequestHandler):
+    """Serves a repository over HTTP to whoever knows the token."""
+
+    def do_GET(self) -> None:
+        if base64.b64encode(b"x-access-token:s3cret").decode() in self.headers.get("Authorization", ""):
+            return super().do_GET()
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="git"')
+        self.end_headers()
+        return None
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def private(origin: Repository) -> Iterator[str]:
+    origin.commit({"a": "1"})
+    origin.git("update-server-info")
+    handler = functools.partial(Dumb, directory=str(origin.path / ".git"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_private_repository_opens_for_the_right_token_only(
+    origin: Repository, git: Git, private: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    app = origin.app(repo=private, credentials=Credentials(token_env="MY_TOKEN"))
+    monkeypatch.setenv("MY_TOKEN", "s3cret")
+    assert latest(git, app).subject == "change"
+    assert not [file for file in (tmp_path / "state").rglob("*") if file.is_file() and b"s3cret" in file.read_bytes()]
+    monkeypatch.setenv("MY_TOKEN", "wr0ng")
+    for other in (app, origin.app(repo=private)):
+        with pytest.raises(OutsideError, match="asks for a user and password") as caught:
+            asyncio.run(git.tip(other))
+        assert "wr0ng" not in str(caught.value)
+
+
+def without_head(mirror: Path) -> None:
+    (mirror / "HEAD").unlink()
+
+
+def with_a_cut_pack(mirror: Path) -> None:
+    subprocess.run(["git", "--git-dir", str(mirror), "gc", "--quiet"], check=True)
+    (pack,) = mirror.glob("objects/pack/*.pack")
+    pack.chmod(0o600)
+    os.truncate(pack, 100)
+
+
+@pytest.mark.parametrize("damage", [without_head, with_a_cut_pack])
+def test_a_damaged_mirror_is_put_aside_and_fetched_anew(
+    origin: Repository, git: Git, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    old = origin.commit({"a": "1"})
+    latest(git, origin.app())
+    (mirror,) = (tmp_path / "state/mirrors").iterdir()
+    damage(mirror)
+    sha = origin.commit({"a": "2"})
+    assert latest(git, origin.app()).revision == sha
+    asyncio.run(git.checkout(origin.app(), old, tmp_path / "tree"))
+    assert mirror.with_suffix(".broken").exists()

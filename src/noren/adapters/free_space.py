@@ -30,30 +30,26 @@ def free_bytes(directory: Path) -> int:
 
 @contextlib.asynccontextmanager
 async def kept_free(directory: Path, minimum: int, doing: str) -> AsyncGenerator[None]:
-    """Cancel the block and raise OutsideError as soon as less than ``minimum`` bytes are free."""
+    """Cancel the block and raise OutsideError as soon as less than ``minimum`` bytes are free.
+
+    A block that fails on a full disk fails for that reason, whatever it says itself.
+    """
     _check(directory, minimum, doing)
-    block = asyncio.current_task()
-    assert block is not None
-    watch = asyncio.create_task(_watch(directory, minimum, doing, block), name=f"free space: {doing}")
     try:
-        yield
-    except asyncio.CancelledError:
-        if watch.done() and (problem := watch.exception()) and block.uncancel() == 0:
-            raise problem from None
-        raise
-    finally:
-        watch.cancel()
+        async with asyncio.TaskGroup() as both:
+            watch = both.create_task(_watch(directory, minimum, doing), name=f"free space: {doing}")
+            yield
+            watch.cancel()
+    except ExceptionGroup as failures:
+        _check(directory, minimum, doing)
+        raise failures.exceptions[0] from None
 
 
-async def _watch(directory: Path, minimum: int, doing: str, block: asyncio.Task[object]) -> None:
+async def _watch(directory: Path, minimum: int, doing: str) -> None:
     while True:
         # The kernel has no event for "the disk fills up".
         await asyncio.sleep(_EVERY)
-        try:
-            _check(directory, minimum, doing)
-        except OutsideError:
-            block.cancel()
-            raise
+        _check(directory, minimum, doing)
 
 
 def _check(directory: Path, minimum: int, doing: str) -> None:

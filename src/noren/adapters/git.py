@@ -6,7 +6,9 @@ Builds (``checkout``). Every failure names the repository and the branch, what g
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,11 +75,12 @@ class Git:
         Raises OutsideError: unreachable, refused, no such branch, empty repository.
         """
         asked = self._asked(app)
-        ref = f"refs/heads/{await self._checked(app)}" if app.branch else "HEAD"
-        refs = await self._remote_refs(asked, ref)
-        if ref not in refs:
-            raise await self._no_branch(asked)
-        return refs[ref]
+        with self._outside(f"looking for {app.branch or 'the default branch'} of {app.repo}"):
+            ref = f"refs/heads/{await self._checked(app)}" if app.branch else "HEAD"
+            refs = await self._remote_refs(asked, ref)
+            if ref not in refs:
+                raise await self._no_branch(asked)
+            return refs[ref]
 
     async def commit(self, app: App, tip: str) -> Commit:
         """The last commit up to ``tip`` (sha, short sha, branch or tag) that touches the app's ``watch``.
@@ -86,13 +89,14 @@ class Git:
         or no commit touches ``watch``, OutsideError when the fetch fails.
         """
         asked = self._asked(app)
-        revision = await self._present(asked, tip)
         paths = _pathspecs(app)
-        done = await asked.mirror.git(
-            *("log", "-1", "--format=%H%x00%s%x00%an%x00%ct", "--end-of-options", revision, "--", *paths),
-            env=self._plain,
-            patience=self._patience,
-        )
+        with self._outside(f"fetch of {app.repo}"):
+            revision = await self._present(asked, tip)
+            done = await asked.mirror.git(
+                *("log", "-1", "--format=%H%x00%s%x00%an%x00%ct", "--end-of-options", revision, "--", *paths),
+                env=self._plain,
+                patience=self._patience,
+            )
         if done.code != 0:
             raise asked.refused(f"reading the history of {app.repo}", done.stderr)
         if not done.stdout.strip():
@@ -119,13 +123,11 @@ class Git:
         Raises ReleaseError (not in the mirror, too many files) or OutsideError (disk, submodule fetch).
         """
         asked = self._asked(app)
-        if not _SHA.fullmatch(revision) or not await asked.mirror.resolve(revision, self._plain):
-            raise _unknown(app, revision)
         tree = Checkout(asked.mirror, into, self._plain, self._patience)
-        try:
+        with self._outside(f"checkout of {app.repo} at {revision[:7]}"):
+            if not _SHA.fullmatch(revision) or not await asked.mirror.resolve(revision, self._plain):
+                raise _unknown(app, revision)
             await tree.make(app, revision, asked.env)
-        except Stalled as exc:
-            raise self._stalled(f"checkout of {app.repo} at {revision[:7]}") from exc
 
     @property
     def _plain(self) -> dict[str, str]:
@@ -159,11 +161,7 @@ class Git:
         """Name → sha of the remote's refs that match; patterns match tails, so the caller picks by whole name."""
         words = ("ls-remote", "--quiet", "--end-of-options", asked.remote.url, *patterns)
         doing = f"looking for {asked.app.branch or 'the default branch'} of {asked.app.repo}"
-        try:
-            patience = Patience(self._timeout, self._timeout)
-            done = await run(git(*words), env=asked.env, cwd=self._home, patience=patience)
-        except Stalled as exc:
-            raise self._stalled(doing) from exc
+        done = await run(git(*words), env=asked.env, cwd=self._home, patience=Patience(self._timeout, self._timeout))
         if done.code != 0:
             raise asked.refused(doing, done.stderr)
         lines = (line.split("\t", 1) for line in done.stdout.decode(errors="replace").splitlines())
@@ -187,17 +185,13 @@ class Git:
         """The sha that ``tip`` names, fetched when the mirror does not have it; a name always asks the remote."""
         if _ABBREVIATED.fullmatch(tip) and (found := await asked.mirror.resolve(tip, self._plain)):
             return found
-        doing = f"fetch of {asked.app.repo}"
-        try:
-            done = await asked.mirror.fetch(asked.env, self._patience)
-            if done.code != 0:
-                raise asked.refused(doing, done.stderr)
+        done = await asked.mirror.fetch(asked.env, self._patience)
+        if done.code != 0:
+            raise asked.refused(f"fetch of {asked.app.repo}", done.stderr)
+        found = await asked.mirror.resolve(tip, self._plain)
+        if not found and _SHA.fullmatch(tip):
+            await asked.mirror.fetch_object(tip, asked.env, self._patience)
             found = await asked.mirror.resolve(tip, self._plain)
-            if not found and _SHA.fullmatch(tip):
-                await asked.mirror.fetch_object(tip, asked.env, self._patience)
-                found = await asked.mirror.resolve(tip, self._plain)
-        except Stalled as exc:
-            raise self._stalled(doing) from exc
         if not found:
             raise _unknown(asked.app, tip)
         return found
@@ -205,7 +199,8 @@ class Git:
     async def _update_ref(self, app: App, number: int, revision: str | None) -> None:
         mirror = self._mirror(Remote.of(app.repo).url)
         ref = f"refs/noren/{app.name}/{number}"
-        done = await mirror.git("update-ref", *((ref, revision) if revision else ("-d", ref)), env=self._plain)
+        with self._outside(f"writing {ref}"):
+            done = await mirror.git("update-ref", *((ref, revision) if revision else ("-d", ref)), env=self._plain)
         if done.code != 0:
             said = refusal.evidence(done.stderr)
             raise OutsideError(f"cannot write {ref} in the mirror of {app.repo}", seen=said, hint="check the disk")
@@ -213,12 +208,21 @@ class Git:
     async def _here(self, *words: str) -> Outcome:
         return await run(git(*words), env=self._plain, cwd=self._home, patience=QUICK)
 
-    def _stalled(self, doing: str) -> OutsideError:
-        return OutsideError(
-            f"{doing} was given up",
-            seen=f"git made no progress for {self._timeout:g} s",
-            hint="nothing: it is tried again; if it lasts, check the network and the Git server",
-        )
+    @contextlib.contextmanager
+    def _outside(self, doing: str) -> Generator[None]:
+        """What is nobody's fault here: a git that had to be ended, or could not be started."""
+        try:
+            yield
+        except Stalled as exc:
+            raise OutsideError(
+                f"{doing} was given up",
+                seen=f"git made no progress for {self._timeout:g} s",
+                hint="nothing: it is tried again; if it lasts, check the network and the Git server",
+            ) from exc
+        except OSError as exc:
+            raise OutsideError(
+                f"{doing} failed", seen=str(exc), hint="is git installed, and the state directory writable?"
+            ) from exc
 
 
 def _unknown(app: App, revision: str) -> ReleaseError:

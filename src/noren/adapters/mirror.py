@@ -7,12 +7,14 @@ Used by the Git adapter, one per repository however many apps share it. Whole hi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from noren.adapters.command import MOST, Outcome, Patience, run
+from noren.adapters.command import MOST, Outcome, Patience, Stalled, run
 
 # On every call: nothing in a repository may name a program for git to run, and nothing may outlive the call.
 HARDENED = (
@@ -29,6 +31,9 @@ HARDENED = (
     "http.lowSpeedTime=30",
 )
 QUICK = Patience(60, 60)
+_FETCH = ("fetch", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--progress")
+# What git says of a repository that lost or damaged files of its own; never of one that it cannot reach.
+_BROKEN = re.compile(r"not a git repository|bad object|corrupt|loose object|unable to read |packfile|inflate:|bad pack")
 _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
 
@@ -76,13 +81,33 @@ class Mirror:
 
     async def _fetch(self, number: int, env: Mapping[str, str], patience: Patience) -> Outcome:
         await self._open(env)
-        flags = ("--prune", "--force", "--no-write-fetch-head", "--no-auto-maintenance", "--progress")
-        done = await self.git("fetch", *flags, "--end-of-options", self.url, *_REFSPECS, env=env, patience=patience)
+        done = await self._update(env, patience)
+        if done.code != 0 and _BROKEN.search(done.stderr):
+            await self._start_over(env, patience)
+            done = await self._update(env, patience)
         if done.code == 0:
             self._good = number
-            # Housekeeping in our own time, not in the background; whatever it leaves, the next fetch finds again.
-            await self.git("gc", "--auto", "--quiet", env=env, patience=patience)
+            await self._tidy(env, patience)
         return done
+
+    async def _update(self, env: Mapping[str, str], patience: Patience) -> Outcome:
+        return await self.git(*_FETCH, "--prune", "--end-of-options", self.url, *_REFSPECS, env=env, patience=patience)
+
+    async def _tidy(self, env: Mapping[str, str], patience: Patience) -> None:
+        """Housekeeping in our own time, not in the background; what it leaves, the next fetch finds again."""
+        with contextlib.suppress(Stalled):
+            await self.git("gc", "--auto", "--quiet", env=env, patience=Patience(patience.total, patience.total))
+
+    async def _start_over(self, env: Mapping[str, str], patience: Patience) -> None:
+        """A mirror that a crash damaged is fetched anew; of the kept releases as many are saved as can be read."""
+        broken = self.path.with_suffix(".broken")
+        await asyncio.to_thread(shutil.rmtree, broken, ignore_errors=True)
+        self.path.rename(broken)
+        self._opened = False
+        await self._open(env)
+        kept = "+refs/noren/*:refs/noren/*"
+        local = {**env, "GIT_ALLOW_PROTOCOL": "file"}
+        await self.git(*_FETCH, "--end-of-options", str(broken), kept, env=local, patience=patience)
 
     async def _open(self, env: Mapping[str, str]) -> None:
         """Make the mirror when it is not there; remove the locks that a crash left (we are the only user)."""
