@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 _START_DEADLINE = 20.0
 _SUCCESSOR_DEADLINE = 5.0
-_SHORT_LIFE = 1.0
+_SHORT_LIFE, _SHORT_LIVES = 1.0, 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
@@ -102,8 +102,8 @@ class Lifetime:
             lived = time.monotonic() - self._started_at
             short = short + 1 if lived < _SHORT_LIFE else 0
             _log.warning("HAProxy %s ended (%s) after %.1f s; starting it again", self.id, code, lived)
-            if short > 1:
-                await asyncio.sleep(min(_FIRST_PAUSE * 2**short, _LONGEST_PAUSE))
+            if short > _SHORT_LIVES:
+                await asyncio.sleep(min(_FIRST_PAUSE * 2 ** (short - _SHORT_LIVES), _LONGEST_PAUSE))
             try:
                 await self.start()
                 await self._began()

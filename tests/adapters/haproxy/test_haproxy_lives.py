@@ -1,0 +1,149 @@
+"""HAProxy dies, the daemon leaves and comes back: listeners, routing and numbers stay."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import socket
+from pathlib import Path
+
+import pytest
+from haproxy_parts import KILL, backend, fetch, free_port, proxy, routing, server, upstreams
+
+from noren.adapters.haproxy import HAProxy, find_binary
+from noren.core.errors import HostError
+
+
+def inode(port: int) -> set[str]:
+    """The inodes of the sockets that listen on a port."""
+    lines = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
+    return {line[9] for line in lines if line[1].endswith(f":{port:04X}") and line[3] == "0A"}
+
+
+def test_a_killed_haproxy_comes_back_on_the_same_listener(tmp_path: Path) -> None:
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path, port) as haproxy, upstreams("one", "two") as (one, two):
+            await haproxy.apply(routing(backend(1, server("i1", 1, one))))
+            second = backend(2, server("i2", 2, two), server("i1", 1, one, backup=True))
+            await haproxy.apply(routing(second, backend(1, server("i1", 1, one))))
+            before, listener = haproxy.pid, inode(port)
+            for _ in range(3):
+                pid = haproxy.pid
+                os.kill(pid, KILL)
+                answers = await asyncio.gather(*(fetch(port) for _ in range(20)))
+                assert {answer.body for answer in answers} == {"two"}
+                assert haproxy.pid != pid
+            assert inode(port) == listener and len(listener) == 1 and haproxy.pid != before
+            assert (await haproxy.observe("a")).proxy.startswith(f"{haproxy.pid}-")
+            two.kill()
+            assert (await fetch(port)).headers["x-noren-release"] == "a@1"
+
+    asyncio.run(check())
+
+
+def test_changes_asked_for_while_haproxy_is_dead_are_made_by_its_successor(tmp_path: Path) -> None:
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path, port) as haproxy, upstreams("one") as (one,):
+            await haproxy.apply(routing(backend(1, server("i1", 1, one))))
+            os.kill(haproxy.pid, KILL)
+            await haproxy.apply(routing(backend(2, server("i2", 2, one))))
+            assert (await fetch(port)).headers["x-noren-release"] == "a@2"
+
+    asyncio.run(check())
+
+
+def test_the_daemon_may_leave_and_come_back_without_touching_traffic(tmp_path: Path) -> None:
+    async def check() -> None:
+        port = free_port()
+        async with upstreams("one") as (one,):
+            wanted = routing(backend(1, server("i1", 1, one)))
+            async with proxy(tmp_path, port, end=False) as haproxy:
+                pid = haproxy.pid
+                await haproxy.apply(wanted)
+                for _ in range(5):
+                    await fetch(port)
+                before = await haproxy.observe("a")
+            assert (await fetch(port)).body == "one"
+            async with proxy(tmp_path, port) as haproxy:
+                assert haproxy.pid == pid
+                after = await haproxy.observe("a")
+                assert after.proxy == before.proxy
+                assert (before.releases[1].both.ok, after.releases[1].both.ok) == (5, 6)
+                os.kill(pid, KILL)
+                assert (await fetch(port)).body == "one"
+                async with asyncio.timeout(5):
+                    while not haproxy.samples("a", 0):
+                        await fetch(port)
+
+    asyncio.run(check())
+
+
+def test_what_was_routed_last_is_routed_again_after_everything_ended(tmp_path: Path) -> None:
+    async def check() -> None:
+        port = free_port()
+        async with upstreams("one") as (one,):
+            async with proxy(tmp_path, port) as haproxy:
+                await haproxy.apply(routing(backend(1, server("i1", 1, one))))
+            async with proxy(tmp_path, port):
+                assert (await fetch(port)).body == "one"
+
+    asyncio.run(check())
+
+
+def test_an_address_in_use_is_named(tmp_path: Path) -> None:
+    async def check() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            with pytest.raises(HostError, match=f"cannot listen on {address}") as caught:
+                async with HAProxy(tmp_path, [address], find_binary()):
+                    pass
+            assert "in use" in caught.value.seen and "ss -ltnp" in caught.value.hint
+
+    asyncio.run(check())
+
+
+def test_other_addresses_than_those_of_the_running_proxy_are_refused(tmp_path: Path) -> None:
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path, port):
+            pass
+        async with proxy(tmp_path, port, end=False):
+            pass
+        with pytest.raises(HostError, match="listens elsewhere"):
+            async with proxy(tmp_path, free_port()):
+                pass
+        async with proxy(tmp_path, port):
+            pass
+
+    asyncio.run(check())
+
+
+def test_too_few_open_files_are_refused_with_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
+
+    async def check() -> None:
+        with pytest.raises(HostError, match="open files") as caught:
+            async with HAProxy(tmp_path, ["127.0.0.1:1"], find_binary()):
+                pass
+        assert "hard limit 1024" in caught.value.seen
+
+    asyncio.run(check())
+
+
+def test_a_state_folder_may_be_deeper_than_a_socket_path_can_be_long(tmp_path: Path) -> None:
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path / ("d" * 100), port):
+            assert (await fetch(port)).status == 404
+
+    asyncio.run(check())
+
+
+def test_a_binary_that_is_no_haproxy_is_refused() -> None:
+    with pytest.raises(HostError, match="is no HAProxy"):
+        find_binary("/bin/echo")
+    with pytest.raises(HostError, match="cannot be run"):
+        find_binary("/nowhere/haproxy")
