@@ -1,0 +1,21 @@
+"""``noren hold``: no automatic upgrades for now."""
+
+from __future__ import annotations
+
+import click
+
+from noren.cli.connection import client, config_option
+
+
+@click.command()
+@click.argument("app")
+@click.option("--reason", required=True, help="Why; shown to everybody who asks.")
+@config_option
+def command(app: str, reason: str) -> None:
+    """Stop triggers from upgrading an app. People still can; a running rollout goes on.
+
+    \b
+    Example: noren hold api --reason "demo for a customer"
+    """
+    client().hold(app, reason)
+    click.echo(f"{app}: held; `noren resume {app}` ends it")

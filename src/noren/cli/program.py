@@ -1,0 +1,34 @@
+"""What the command line needs beyond the daemon's API, as main.py hands it over in click's ``ctx.obj``.
+
+The verbs know neither settings nor engine, so that a command that only asks the daemon starts fast;
+main.py imports what each of these needs only when it is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+
+class Program(Protocol):
+    """``config`` is the value of ``-c``, None when it was not given. Each raises SettingsError as it must."""
+
+    def socket(self, config: str | None) -> Path:
+        """Where the daemon of these settings listens. Cheap: reads no more than ``[server] state``."""
+        ...
+
+    def serve(self, config: str | None) -> None:
+        """Be the daemon until a signal ends it; raises HostError, SettingsError or StateError when it cannot start."""
+        ...
+
+    def down(self, config: str | None) -> list[str]:
+        """Stop what a daemon that no longer runs has left running; what was stopped, in sentences."""
+        ...
+
+    def check(self, config: str | None) -> str:
+        """The effective settings as text, without secrets."""
+        ...
+
+    def schema(self) -> str:
+        """The JSON Schema of the settings file as text."""
+        ...

@@ -1,0 +1,20 @@
+"""``noren resume``: automatic upgrades again."""
+
+from __future__ import annotations
+
+import click
+
+from noren.cli.connection import client, config_option
+
+
+@click.command()
+@click.argument("app")
+@config_option
+def command(app: str) -> None:
+    """End a hold.
+
+    \b
+    Example: noren resume api
+    """
+    client().resume(app)
+    click.echo(f"{app}: triggers act again")
