@@ -284,7 +284,7 @@ def _observed(r: Rollout, event: e.Observed, now: float) -> Advance:
 def _thin(r: Rollout, event: e.Observed) -> str:
     total, failed = event.new.both.total, event.new.both.failed
     thin = "only " if total < r.app.verify.min_requests else ""
-    return f"{thin}{total} requests, {failed} failed"
+    return f"{thin}{total} requests, {failed} failed" if total else "no requests"
 
 
 def _probed_baking(r: Rollout, event: e.Probed, now: float) -> Advance:
@@ -300,7 +300,7 @@ def _bake_over(r: Rollout, _: e.DeadlinePassed, now: float) -> Advance:
     owed = any(now - health.last_good > BAKE_PROBE + STALE for _, health in r.health)
     if owed and r.old is not None:
         return replace(r, deadline=now + STALE), []
-    return _keep(r, f"{r.judged} in {r.app.verify.bake_time:g} s of real traffic")
+    return _keep(r, f"{r.judged} in {r.app.verify.bake_time:g} s after the switch")
 
 
 def _promoted(r: Rollout, event: e.PromoteAsked, _: float) -> Advance:

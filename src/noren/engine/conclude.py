@@ -56,7 +56,7 @@ class Conclusion:
         body = await self._receipt(record)
         put: list[Record] = [app, *retired, *self._releases(rollout, verdict), *self._quarantined(rollout, verdict)]
         put.append(ReceiptRecord(rollout=rollout.id, body=body))
-        note = self._book.note("outcome", f"{verdict.outcome}: {verdict.reason}", rollout)
+        note = self._book.note("outcome", verdict.reason, rollout)
         await self._book.save(*put, drop=[record], notes=[note])
         return Concluded(retired, retry_in)
 

@@ -214,7 +214,8 @@ class AppLoop:
         moved_on = after.phase is not before.phase
         record = await self._measured(replace(record, rollout=after), event, before.phase)
         left = self._left_behind(before, after)
-        await book.save(record, *self._facts(after, event), *left, notes=[book.note("rollout", str(event), after)])
+        notes = [] if after.phase.over else [book.note("rollout", str(event), after)]  # the outcome says it all
+        await book.save(record, *self._facts(after, event), *left, notes=notes)
         if moved_on:
             self.tasks.cancel("phase")
         if isinstance(event, e.Started):

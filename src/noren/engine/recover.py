@@ -58,9 +58,16 @@ def _with(rollout: Rollout, adopted: Sequence[Instance]) -> Rollout:
 
 
 async def _adopt(loop: AppLoop, instances: Sequence[Instance]) -> list[Instance]:
+    """Those that still run; what others left behind (children, a port) is cleaned up."""
     runner = loop.ports.runners[loop.book.app.kind]
-    found = [await runner.adopt(instance) for instance in instances]
-    return [instance for instance in found if instance is not None]
+    found: list[Instance] = []
+    for instance in instances:
+        adopted = await runner.adopt(instance)
+        if adopted is None:
+            await runner.stop(instance, loop.book.app.drain.grace)
+        else:
+            found.append(adopted)
+    return found
 
 
 async def _adopt_recorded(loop: AppLoop) -> None:
