@@ -49,8 +49,8 @@ class Git:
     """
 
     def __init__(self, state_dir: Path, *, timeout: float = 60.0) -> None:
-        self._mirrors_dir = state_dir / "mirrors"
-        self._home = state_dir / "git"
+        self._mirrors_dir = state_dir.absolute() / "mirrors"
+        self._home = state_dir.absolute() / "git"
         self._timeout = timeout
         self._mirrors: dict[str, Mirror] = {}
         self._named_well: set[str] = set()
