@@ -46,6 +46,11 @@ Behaviour = Callable[[Client, int, str], Awaitable[bool | None]]
 """(client, number of the request over all connections, its head); True ends the connection."""
 
 
+async def good(client: Client, number: int, head: str) -> None:
+    """Loses nothing."""
+    client.send(OK)
+
+
 @contextlib.asynccontextmanager
 async def serving(behaviour: Behaviour) -> AsyncIterator[Target]:
     """A server that answers as ``behaviour`` says."""
@@ -53,13 +58,12 @@ async def serving(behaviour: Behaviour) -> AsyncIterator[Target]:
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(client: Client) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(client.writer):
             while True:
                 head, _ = await client.request()
                 numbers["requests"] += 1
                 if await behaviour(client, numbers["requests"], head):
                     break
-        client.writer.close()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(serve(Client(reader, writer)))

@@ -15,10 +15,6 @@ from noren.prove.outcome import Outcome
 from noren.prove.request import Target
 
 
-async def good(client: Client, number: int, head: str) -> None:
-    client.send(OK)
-
-
 async def resets_mid_body(client: Client, number: int, head: str) -> bool | None:
     client.send(OK[:-1] if number % 10 == 0 else OK)
     if number % 10 == 0:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from faulty import OK, Client, outcomes, run_for, serving
-from test_losses import good
+from faulty import OK, Client, good, outcomes, run_for, serving
 
 from noren.core.errors import NorenError
 from noren.prove.keepalive import KeepAlive, NewConnection
@@ -18,6 +18,7 @@ from noren.prove.outcome import Outcome
 from noren.prove.request import gets
 from noren.prove.run import Run
 from noren.prove.summary import Percentiles, Summary
+from noren.prove.uploads import Uploads
 
 
 @pytest.mark.parametrize("kind", [KeepAlive, NewConnection])
@@ -122,6 +123,24 @@ def test_a_load_that_breaks_ends_the_run_and_is_heard() -> None:
     begin = time.monotonic()
     with pytest.raises(KeyError, match="bug"):
         asyncio.run(scenario())
+    assert time.monotonic() - begin < 5
+
+
+def test_leaving_a_run_without_stop_drops_what_is_in_flight() -> None:
+    async def hangs(client: Client, number: int, head: str) -> None:
+        await asyncio.sleep(30)
+
+    async def scenario() -> None:
+        async with serving(hangs) as target, Run(seed=1, duration=30) as run:
+            run.start(KeepAlive(name="load", target=target, rate=100))
+            run.start(Uploads(name="upload", target=target, size=10_000_000, speed=1_000_000))
+            await asyncio.sleep(0.2)
+            raise LookupError("the rollout failed")
+
+    begin = time.monotonic()
+    with pytest.raises(LookupError):
+        asyncio.run(scenario())
+    gc.collect()
     assert time.monotonic() - begin < 5
 
 

@@ -87,6 +87,9 @@ class Connection(asyncio.Protocol):
         self._expire(deadline, stall)
         try:
             return await self._waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -196,4 +199,7 @@ async def open_connection(target: Target, deadline: float) -> Connection | Probl
     except OSError as error:
         sock.close()
         return Problem(Outcome.REFUSED, str(error))
+    except asyncio.CancelledError:
+        sock.close()
+        raise
     return connection

@@ -6,6 +6,7 @@ receipts. About 300 bytes a record: a run of a night is several runs.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class Ledger:
             outcome=wrong.outcome if wrong else Outcome.OK,
             detail=wrong.detail if wrong else "",
             status=answer.status if answer else None,
-            release=answer.release if answer else None,
+            release=sys.intern(answer.release) if answer and answer.release else None,
             once=once,
         )
         self.records.append(record)
