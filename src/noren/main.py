@@ -7,6 +7,7 @@ host comes from here too, imported only when it is used, so that ``noren status`
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -202,3 +203,79 @@ async def _tell(desk: Desk, after: int) -> None:
         first, *more = str(line["text"]).splitlines() or [""]
         phase = f" {line['phase']}" if line["phase"] else ""
         print(f"{line['at']} {line['app']}{phase}: {first}", *more, sep="\n    ", flush=True)  # noqa: T201
+
+
+class _Program:
+    """What the command line needs beyond the API (cli/program.py)."""
+
+    def socket(self, config: str | None) -> Path:
+        """Where the daemon of these settings listens."""
+        from noren.settings.location import find, state_folder
+
+        return state_folder(find(config, os.environ)) / "noren.sock"
+
+    def serve(self, config: str | None) -> None:
+        """Be the daemon."""
+        from noren.settings.location import find
+
+        asyncio.run(serve(find(config, os.environ)))
+
+    def down(self, config: str | None) -> list[str]:
+        """Stop what a daemon that no longer runs has left running."""
+        from noren.settings.file import load
+        from noren.settings.location import find
+
+        return asyncio.run(_end_left(load(find(config, os.environ))))
+
+    def check(self, config: str | None) -> str:
+        """The effective settings, without secrets."""
+        from noren.settings.effective import effective
+        from noren.settings.file import load
+        from noren.settings.location import find
+
+        return effective(load(find(config, os.environ)))
+
+    def schema(self) -> str:
+        """The JSON Schema of the settings file."""
+        import json
+
+        from noren.settings.schema import schema
+
+        return json.dumps(schema(), indent=2)
+
+
+async def _end_left(settings: Settings) -> list[str]:
+    """Proxy first, so that no request meets an instance that is being ended."""
+    from noren.adapters.caddy import Caddy
+    from noren.adapters.haproxy.lifetime import end_left
+    from noren.adapters.ledger import SqliteLedger
+    from noren.adapters.processes import Processes
+
+    state = Path(settings.server.state)
+    ledger = SqliteLedger(state)
+    try:
+        done = ["stopped: the proxy"] if await end_left(state) else []
+        first, last = settings.server.ports
+        processes = Processes(state, first_port=first, last_port=last)
+        for instance in processes.running():
+            grace = settings.apps[instance.app].drain.grace if instance.app in settings.apps else 10.0
+            await processes.stop(instance, grace)
+            done.append(f"stopped: {instance.id}")
+        async with Caddy(state, caddy_binary()) as caddy:
+            if caddy.pid is not None:
+                done.append("stopped: Caddy")
+            await caddy.shutdown()
+    finally:
+        ledger.close()
+    return done
+
+
+def main() -> None:
+    """The command ``noren``."""
+    from noren.cli.commands import noren
+
+    noren(obj=_Program())
+
+
+if __name__ == "__main__":
+    main()

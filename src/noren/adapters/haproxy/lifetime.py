@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -84,11 +85,12 @@ class Lifetime:
         size = output.stat().st_size if output.exists() else 0
         self._started_at = time.monotonic()
         identity = launch(self._binary, self._folder, inherit=bool(self._listeners.held))
+        # Before anything else can fail: a HAProxy that nobody knows would keep the addresses for ever.
+        self._keep(identity)
         if not await self._came_up(identity):
             text = output.read_text(errors="replace")
             raise refusal(text[size if size <= len(text) else 0 :])
         self.identity = identity
-        self._folder.write(IDENTITY, json.dumps({**asdict(identity), "listen": [str(a) for a in self._addresses]}))
         if not self._listeners.held:
             await self._listeners.take()
         self._changed.set()
@@ -128,11 +130,9 @@ class Lifetime:
         self._folder.remove(IDENTITY)
 
     async def _running(self) -> Identity | None:
-        saved = json.loads(self._folder.read(IDENTITY) or "{}")
-        listen = saved.pop("listen", [])
-        identity = Identity(**saved) if saved else None
-        if identity is None or not identity.alive():
-            return None
+        identity, listen = known(self._folder)
+        if identity is None:
+            return await self._unknown()
         wanted = [str(address) for address in self._addresses]
         if listen != wanted:
             raise HostError(
@@ -143,12 +143,32 @@ class Lifetime:
         await self._answers(identity)
         return identity
 
+    async def _unknown(self) -> Identity | None:
+        """A HAProxy that serves although its identity was lost."""
+        try:
+            match = re.search(r"^Pid: (\d+)", await self._runtime.ask("show info"), re.MULTILINE)
+        except Gone:
+            return None
+        identity = Identity.of(int(match[1])) if match else None
+        if identity is not None:
+            self._keep(identity)
+        return identity
+
+    def _keep(self, identity: Identity) -> None:
+        listen = [str(address) for address in self._addresses]
+        self._folder.write(IDENTITY, json.dumps({**asdict(identity), "listen": listen}))
+
     async def _answers(self, identity: Identity) -> None:
         try:
             await self._runtime.ask("show info")
         except Gone:
             # The daemon ended while HAProxy was starting: it connects to our log when it is up.
-            await asyncio.wait_for(self._up(identity.pid).wait(), _START_DEADLINE)
+            try:
+                await asyncio.wait_for(self._up(identity.pid).wait(), _START_DEADLINE)
+            except TimeoutError as exc:
+                raise TrafficError(
+                    f"the running HAProxy (pid {identity.pid}) does not answer", hint="`noren down`, then `noren up`"
+                ) from exc
 
     async def _came_up(self, identity: Identity) -> bool:
         ended = asyncio.ensure_future(identity.ended())
@@ -168,6 +188,27 @@ class Lifetime:
         return self._connected.setdefault(pid, asyncio.Event())
 
 
+def known(folder: Folder) -> tuple[Identity | None, list[str]]:
+    """The running HAProxy that was started in this folder and what it listens on; None when it does not run."""
+    saved = json.loads(folder.read(IDENTITY) or "{}")
+    listen = saved.pop("listen", [])
+    identity = Identity(**saved) if saved else None
+    return (identity if identity is not None and identity.alive() else None), listen
+
+
+async def end_running(state_dir: Path) -> bool:
+    """Stop the HAProxy of a state directory without a daemon; whether one ran. For `noren down`."""
+    folder = Folder(state_dir / "haproxy")
+    try:
+        identity, _ = known(folder)
+        if identity is not None:
+            await end(identity)
+        folder.remove(IDENTITY)
+        return identity is not None
+    finally:
+        folder.close()
+
+
 async def end(identity: Identity) -> None:
     """Stop a HAProxy and wait until it is gone."""
     identity.send(signal.SIGTERM)
@@ -176,3 +217,19 @@ async def end(identity: Identity) -> None:
     except TimeoutError:
         identity.send(signal.SIGKILL)
         await asyncio.wait_for(identity.ended(), 10)
+
+
+async def end_left(state_dir: Path) -> bool:
+    """Stop the HAProxy that a dead daemon left running; whether there was one."""
+    folder = Folder(state_dir / "haproxy")
+    try:
+        saved = json.loads(folder.read(IDENTITY) or "{}")
+        saved.pop("listen", None)
+        identity = Identity(**saved) if saved else None
+        if identity is None or not identity.alive():
+            return False
+        await end(identity)
+        folder.remove(IDENTITY)
+        return True
+    finally:
+        folder.close()
