@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ class FakeDesk:
         self.changed = asyncio.Event()
         self.follower_gone = asyncio.Event()
         self.stuck = False
+        self.ended: Callable[[], object] = lambda: None
 
     def know(self, app: str | None) -> None:
         if app not in (None, "website"):
@@ -179,6 +180,7 @@ class FakeDesk:
 
     async def stop(self, everything: bool) -> None:
         self.asked.append(("stop", everything))
+        self.ended()
 
 
 class Daemon:
@@ -190,16 +192,16 @@ class Daemon:
         self.desk: FakeDesk
         self._folder = folder
         self._loop: asyncio.AbstractEventLoop
-        self._task: asyncio.Task[None]
+        self.task: asyncio.Task[None]
         self.thread = threading.Thread(target=lambda: asyncio.run(self._main()))
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.desk = FakeDesk(self._folder)
-        self._task = asyncio.create_task(serve(self.desk, self.path))
+        self.task = asyncio.create_task(serve(self.desk, self.path))
         self._loop.call_later(0.05, self.ready.set)
         try:
-            await self._task
+            await self.task
         except asyncio.CancelledError:
             return
 
@@ -210,7 +212,7 @@ class Daemon:
     def stop(self) -> None:
         """End it as main.py does."""
         if self.thread.is_alive():
-            self.call(self._task.cancel)
+            self.call(self.task.cancel)
             self.thread.join(10)
         assert not self.thread.is_alive()
 

@@ -155,6 +155,13 @@ def test_streams_end_with_the_daemon_and_do_not_delay_it(client: Client, daemon:
     assert time.monotonic() - started < 1.5
 
 
+def test_the_answer_to_stop_is_out_before_the_daemon_ends(client: Client, daemon: Daemon) -> None:
+    daemon.desk.ended = lambda: daemon.task.cancel()
+    client.stop(everything=True)
+    daemon.thread.join(5)
+    assert not daemon.thread.is_alive()
+
+
 def test_an_error_within_a_stream_is_raised(client: Client) -> None:
     with pytest.raises(UsageError, match="there is no app nope"):
         list(client.follow("nope", after=0))
