@@ -1,0 +1,56 @@
+# Every target does all its set-up first; what is missing on the machine is said in one line.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help install demo test check format bench prove clean lock
+
+help:
+	@echo "make demo     the main job, on the team's sample repositories (ARGS=--once ends by itself)"
+	@echo "make test     all tests that run anywhere in a few minutes"
+	@echo "make check    format, lint, types, import rules, docs"
+	@echo "make prove    the slow proofs: hours of upgrades in tens of minutes"
+	@echo "make bench    speed and size, as tables"
+	@echo "make install  everything into .venv, noren included"
+
+install: $(BIN)/.installed
+
+$(BIN)/.installed: requirements.lock pyproject.toml
+	@command -v git >/dev/null || { echo "git is missing: install it with your package manager"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or newer, or say make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "the venv module is missing: install your distribution's python3-venv"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv"
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install
+	@$(BIN)/noren demo $(ARGS)
+
+test: install
+	@$(BIN)/pytest -m "not slow" $(ARGS)
+
+check: install
+	@$(BIN)/ruff format --check src tests bench examples
+	@$(BIN)/ruff check src tests bench examples
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+	@$(BIN)/mkdocs build --quiet --strict --site-dir .mkdocs
+
+format: install
+	@$(BIN)/ruff format src tests bench examples
+	@$(BIN)/ruff check --fix src tests bench examples
+
+bench: install
+	@$(BIN)/python -m bench $(ARGS)
+
+prove: install
+	@$(BIN)/pytest -s -m slow --timeout=3600 tests/proofs $(ARGS)
+
+lock:
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:dev pyproject.toml -o requirements.lock --python-version 3.11
+
+clean:
+	rm -rf .venv .mkdocs .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
