@@ -1,0 +1,63 @@
+"""Loads that run in a thread of their own while a test acts: commits, rolls back, kills.
+
+Used by the proofs, whose daemon is driven by a blocking client.
+
+with Background(load, other) as traffic:
+    noren.kept("website", repository.commit({...}))
+proof = traffic.proof
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+from noren.prove.ledger import Ledger
+from noren.prove.load import Load
+from noren.prove.proof import Proof
+from noren.prove.run import Run
+
+_PATIENCE = 60.0  # seconds
+
+
+class Background:
+    """``ledger`` and ``proof`` are there once the block has ended; what breaks a load is raised at its end."""
+
+    def __init__(self, *loads: Load, seed: int | None = None) -> None:
+        self.ledger: Ledger
+        self._loads = loads
+        self._seed = seed
+        self._begun = threading.Event()
+        self._thread = ThreadPoolExecutor(1, "loads")
+        self._work: Future[Ledger]
+
+    @property
+    def proof(self) -> Proof:
+        """The verdict on the whole run."""
+        return Proof.of(self.ledger)
+
+    def __enter__(self) -> Background:
+        self._work = self._thread.submit(lambda: asyncio.run(self._run()))
+        assert self._begun.wait(_PATIENCE), "the loads did not start"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._work.done():
+            self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.shutdown(wait=True)
+        if error is None:
+            self.ledger = self._work.result()
+
+    async def _run(self) -> Ledger:
+        self._loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
+        async with Run(seed=self._seed) as run:
+            for load in self._loads:
+                run.start(load)
+            self._begun.set()
+            await self._end.wait()
+            return await run.stop(within=_PATIENCE)
