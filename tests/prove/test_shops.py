@@ -14,6 +14,7 @@ from shops import SERVERS, running
 
 from noren.prove.checks import names_its_release
 from noren.prove.conditional import Conditional
+from noren.prove.downloads import Downloads
 from noren.prove.keepalive import KeepAlive, NewConnection, Posts
 from noren.prove.ledger import Ledger
 from noren.prove.load import Load
@@ -24,7 +25,7 @@ from noren.prove.race import KeepAliveRace
 from noren.prove.request import Target, gets
 from noren.prove.run import Run
 from noren.prove.sockets import WebSockets
-from noren.prove.streams import Downloads, Streams
+from noren.prove.streams import Streams
 from noren.prove.uploads import Uploads
 
 
