@@ -243,6 +243,14 @@ class _Program:
 
         return json.dumps(schema(), indent=2)
 
+    def demo(self, once: bool) -> int:
+        """Tell the story of the sample team; the exit code."""
+        from rich.console import Console
+
+        from noren.demo.story import tell
+
+        return asyncio.run(tell(Console(highlight=False), once=once))
+
 
 async def _end_left(settings: Settings) -> list[str]:
     """Proxy first, so that no request meets an instance that is being ended."""

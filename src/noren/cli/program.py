@@ -32,3 +32,7 @@ class Program(Protocol):
     def schema(self) -> str:
         """The JSON Schema of the settings file as text."""
         ...
+
+    def demo(self, once: bool) -> int:
+        """Tell the story of the sample team, ``once`` or until Ctrl-C; the exit code."""
+        ...

@@ -1,0 +1,1 @@
+"""``noren demo``: the sample team, its commits and a visible load."""
