@@ -114,6 +114,23 @@ def test_what_cannot_connect_is_refused() -> None:
     assert set(outcomes(ledger)) == {Outcome.REFUSED}
 
 
+@pytest.mark.parametrize("reset", [True, False])
+def test_a_connection_that_is_accepted_and_dropped_is_reset_and_no_timeout(reset: bool) -> None:
+    """As when a listener closes with connections in its accept queue."""
+
+    async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if reset:
+            Client(reader, writer).reset()
+        writer.close()
+
+    async def scenario() -> Ledger:
+        async with await asyncio.start_server(drop, "127.0.0.1", 0) as server:
+            target = Target(port=server.sockets[0].getsockname()[1])
+            return await run_for(0.3, KeepAlive(name="load", target=target, rate=100, timeout=2))
+
+    assert set(outcomes(asyncio.run(scenario()))) == {Outcome.RESET}
+
+
 def test_a_body_of_another_release_is_wrong() -> None:
     async def confused(client: Client, number: int, head: str) -> None:
         body = b'{"release": "%d"}' % (2 if number % 10 == 0 else 1)

@@ -65,6 +65,8 @@ class Connection(asyncio.Protocol):
         self._waiter = self._loop.create_future()
         self._on_extra = on_extra
         self._progress = self._loop.time()
+        if self.closed:
+            self._waiter.set_result(Problem(Outcome.RESET, "closed by the server before the request was sent"))
 
     def write(self, data: bytes) -> None:
         """Send a part of the request."""
