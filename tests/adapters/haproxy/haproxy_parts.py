@@ -6,13 +6,15 @@ import asyncio
 import signal
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from noren.adapters.haproxy import HAProxy, find_binary
-from noren.core.model import App, Backend, Kind, Routing, Server
+from noren.adapters.identity import Identity
+from noren.core.model import App, Backend, Kind, Observation, Routing, Server
 
 
 def free_port() -> int:
@@ -151,6 +153,17 @@ async def fetch(
         writer.close()
 
 
+async def settled(haproxy: HAProxy, requests: int) -> Observation:
+    """What is observed once so many are: HAProxy counts and logs an answer a moment after its client has it."""
+    end = time.monotonic() + 2
+    while True:
+        seen = await haproxy.observe("a")
+        if sum(traffic.both.total for traffic in seen.releases.values()) >= requests or time.monotonic() > end:
+            await asyncio.sleep(0.02)
+            return seen
+        await asyncio.sleep(0.01)
+
+
 def app(name: str = "a", *hosts: str) -> App:
     return App(name=name, kind=Kind.PROCESS, repo="", hosts=hosts or (f"{name}.example",))
 
@@ -169,4 +182,9 @@ def routing(active: Backend | None, *others: Backend, hosts: tuple[str, ...] = (
     return Routing(app="a", hosts=hosts, backends=backends, active=active.name if active else None)
 
 
-KILL = signal.SIGKILL
+async def kill(pid: int) -> None:
+    """kill -9, and wait until it is dead: what was in flight is lost, what comes next is the promise."""
+    identity = Identity.of(pid)
+    assert identity is not None
+    identity.send(signal.SIGKILL)
+    await identity.ended()

@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from haproxy_parts import Answer, fetch, free_port, proxy
+from haproxy_parts import Answer, fetch, free_port, proxy, settled
 
-from noren.adapters.haproxy import HAProxy
 from noren.core.model import App, Backend, Kind, Routing, Server
 
 
@@ -62,11 +61,6 @@ def of(release: int, socket: Path, *hosts: str) -> Routing:
     return Routing(app="a", hosts=hosts or ("a.example",), backends=(one,), active=one.name)
 
 
-async def answered(haproxy: HAProxy) -> int:
-    await asyncio.sleep(0.05)
-    return sum(traffic.both.ok for traffic in (await haproxy.observe("a")).releases.values())
-
-
 def test_files_are_cached_by_release_and_counted(tmp_path: Path) -> None:
     async def check() -> None:
         port = free_port()
@@ -80,7 +74,7 @@ def test_files_are_cached_by_release_and_counted(tmp_path: Path) -> None:
             await haproxy.apply(of(2, socket))
             await haproxy.confirm(App(name="a", kind=Kind.STATIC, repo="", hosts=("a.example",)), 2, 3)
             assert (await fetch(port, "/x.css")).body == "a-2.id.noren"
-            assert await answered(haproxy) == 6
+            assert sum(each.both.ok for each in (await settled(haproxy, 6)).releases.values()) == 6
 
     asyncio.run(check())
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import socket
 from pathlib import Path
 
 import pytest
-from haproxy_parts import KILL, backend, fetch, free_port, proxy, routing, server, upstreams
+from haproxy_parts import backend, fetch, free_port, kill, proxy, routing, server, settled, upstreams
 
-from noren.adapters.haproxy import HAProxy, find_binary
+from noren.adapters.haproxy import HAProxy, end_running, find_binary
+from noren.adapters.haproxy.config import connections
 from noren.core.errors import HostError
 
 
@@ -31,7 +31,7 @@ def test_a_killed_haproxy_comes_back_on_the_same_listener(tmp_path: Path) -> Non
             before, listener = haproxy.pid, inode(port)
             for _ in range(3):
                 pid = haproxy.pid
-                os.kill(pid, KILL)
+                await kill(pid)
                 answers = await asyncio.gather(*(fetch(port) for _ in range(20)))
                 assert {answer.body for answer in answers} == {"two"}
                 assert haproxy.pid != pid
@@ -48,7 +48,7 @@ def test_changes_asked_for_while_haproxy_is_dead_are_made_by_its_successor(tmp_p
         port = free_port()
         async with proxy(tmp_path, port) as haproxy, upstreams("one") as (one,):
             await haproxy.apply(routing(backend(1, server("i1", 1, one))))
-            os.kill(haproxy.pid, KILL)
+            await kill(haproxy.pid)
             await haproxy.apply(routing(backend(2, server("i2", 2, one))))
             assert (await fetch(port)).headers["x-noren-release"] == "a@2"
 
@@ -65,20 +65,51 @@ def test_the_daemon_may_leave_and_come_back_without_touching_traffic(tmp_path: P
                 await haproxy.apply(wanted)
                 for _ in range(5):
                     await fetch(port)
-                before = await haproxy.observe("a")
+                before = await settled(haproxy, 5)
             assert (await fetch(port)).body == "one"
             async with proxy(tmp_path, port) as haproxy:
                 assert haproxy.pid == pid
-                after = await haproxy.observe("a")
+                after = await settled(haproxy, 6)
                 assert after.proxy == before.proxy
                 assert (before.releases[1].both.ok, after.releases[1].both.ok) == (5, 6)
-                os.kill(pid, KILL)
+                await kill(pid)
                 assert (await fetch(port)).body == "one"
                 async with asyncio.timeout(5):
                     while not haproxy.samples("a", 0):
                         await fetch(port)
 
     asyncio.run(check())
+
+
+def test_a_proxy_whose_identity_was_lost_is_adopted_and_can_be_ended_without_a_daemon(tmp_path: Path) -> None:
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path, port, end=False) as haproxy:
+            pid = haproxy.pid
+        (tmp_path / "haproxy/identity.json").unlink()
+        async with proxy(tmp_path, port, end=False) as haproxy:
+            assert haproxy.pid == pid
+        assert await end_running(tmp_path)
+        assert not inode(port) and not await end_running(tmp_path)
+
+    asyncio.run(check())
+
+
+def test_haproxy_may_open_as_many_files_as_its_connections_need(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+
+    async def check() -> None:
+        async with proxy(tmp_path, free_port()) as haproxy:
+            limits = Path(f"/proc/{haproxy.pid}/limits").read_text()
+            assert (
+                int(next(line for line in limits.splitlines() if "open files" in line).split()[3]) > 2 * connections()
+            )
+
+    try:
+        asyncio.run(check())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_what_was_routed_last_is_routed_again_after_everything_ended(tmp_path: Path) -> None:

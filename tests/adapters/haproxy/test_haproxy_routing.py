@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from haproxy_parts import app, backend, fetch, free_port, proxy, routing, server, upstreams
 
+from noren.adapters.haproxy.folder import Folder
+from noren.adapters.haproxy.plan import plan
+from noren.adapters.haproxy.runtime import Runtime
+from noren.adapters.haproxy.table import Table
 from noren.core.errors import TrafficError
 from noren.core.model import Routing
 
@@ -120,6 +124,29 @@ def test_a_candidate_gets_its_share(tmp_path: Path) -> None:
             assert 30 <= answers.count("two") <= 90
             await haproxy.apply(replace(both, candidate=second.name, weight=1.0))
             assert {(await fetch(port)).body for _ in range(20)} == {"two"}
+
+    asyncio.run(check())
+
+
+def test_applied_twice_nothing_is_left_to_do_and_what_was_damaged_is_mended(tmp_path: Path) -> None:
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path, port) as haproxy, upstreams("one", "two") as (one, two):
+            first = backend(1, server("i1", 1, one))
+            second = backend(2, server("i2", 2, two), server("i1", 1, one, backup=True))
+            files = replace(first, release=3, rollout=3, site="a-3", cache_control=((r"a\b c/**", "a; b"), ("x*", "y")))
+            wanted = replace(routing(second, first, files), candidate=first.name, weight=0.5)
+            await haproxy.apply(wanted)
+            runtime = Runtime(Folder(tmp_path / "haproxy"))
+            view = Table().put(wanted).view()
+            assert not plan(view, await runtime.view())
+
+            await runtime.do(["del map routes.map a.example/", "set map active.map a s999", "add map names.map s5 x@1"])
+            await runtime.do(["set server s000-read/2-i2 state maint", "del server s000-read/2-i2"])
+            await runtime.do(["set server s001-write/1-i1 state maint", "add server s700-read/9-x 127.0.0.1:1"])
+            assert plan(view, await runtime.view())
+            await haproxy.apply(wanted)
+            assert not plan(view, await runtime.view())
 
     asyncio.run(check())
 

@@ -6,10 +6,9 @@ import asyncio
 import time
 from pathlib import Path
 
-from haproxy_parts import Answer, app, backend, fetch, free_port, proxy, routing, server, upstreams
+from haproxy_parts import Answer, app, backend, fetch, free_port, proxy, routing, server, settled, upstreams
 
-from noren.adapters.haproxy import HAProxy
-from noren.core.model import Counts, Observation
+from noren.core.model import Counts
 
 
 def test_switching_back_and_forth_under_load_loses_no_request(tmp_path: Path) -> None:
@@ -43,17 +42,6 @@ def test_switching_back_and_forth_under_load_loses_no_request(tmp_path: Path) ->
             assert sum(traffic.both.failed for traffic in seen.releases.values()) == 0
 
     asyncio.run(check())
-
-
-async def settled(haproxy: HAProxy, requests: int) -> Observation:
-    """What is observed once so many are: HAProxy counts and logs an answer a moment after its client has it."""
-    end = time.monotonic() + 2
-    while True:
-        seen = await haproxy.observe("a")
-        if sum(traffic.both.total for traffic in seen.releases.values()) >= requests or time.monotonic() > end:
-            await asyncio.sleep(0.02)
-            return seen
-        await asyncio.sleep(0.01)
 
 
 def test_each_failure_is_counted_once_and_clients_that_leave_are_not_failures(tmp_path: Path) -> None:
@@ -147,6 +135,31 @@ async def upgraded(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
     writer.write(b"GET /upgrade HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
     assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
     return reader, writer
+
+
+def test_idle_clients_do_not_hold_a_drain_and_get_the_new_release_on_their_connection(tmp_path: Path) -> None:
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path, port) as haproxy, upstreams("one", "two") as (one, two):
+            old, new = backend(1, server("i1", 1, one)), backend(2, server("i2", 2, two))
+            await haproxy.apply(routing(old))
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+            async def ask(method: str) -> str:
+                writer.write(f"{method} / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n".encode())
+                await reader.readuntil(b"\r\n\r\n")
+                return (await reader.readexactly(3)).decode()
+
+            assert [await ask("GET"), await ask("POST")] == ["one", "one"]
+            await haproxy.apply(routing(new, old))
+            begun = time.monotonic()
+            assert await haproxy.drain("a", ["i1"], requests=5, connections=5) == 0
+            await haproxy.apply(routing(new))
+            assert time.monotonic() - begun < 0.5
+            assert [await ask("POST"), await ask("GET")] == ["two", "two"]
+            writer.close()
+
+    asyncio.run(check())
 
 
 def test_drain_cuts_what_is_left_at_its_limit_and_counts_it(tmp_path: Path) -> None:

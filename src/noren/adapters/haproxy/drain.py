@@ -11,6 +11,7 @@ import random
 import re
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 from noren.adapters.haproxy.runtime import Gone, Runtime
 
@@ -76,10 +77,13 @@ def parse_sessions(text: str, servers: Collection[str]) -> list[str]:
 
 async def _cut(runtime: Runtime, servers: set[str]) -> int:
     """End what is left one by one, in random order: all at once, their clients would come back at once."""
-    sessions = parse_sessions(await runtime.ask("show sess"), servers)
-    random.shuffle(sessions)
-    pause = min(_SPREAD / max(len(sessions), 1), _SPREAD_EACH)
-    for session in sessions:
-        await runtime.ask(f"shutdown session {session}")
-        await asyncio.sleep(pause)
-    return len(sessions)
+    cut = 0
+    with suppress(Gone):  # HAProxy ended, and everything with it
+        sessions = parse_sessions(await runtime.ask("show sess"), servers)
+        random.shuffle(sessions)
+        pause = min(_SPREAD / max(len(sessions), 1), _SPREAD_EACH)
+        for session in sessions:
+            await runtime.ask(f"shutdown session {session}")
+            cut += 1
+            await asyncio.sleep(pause)
+    return cut

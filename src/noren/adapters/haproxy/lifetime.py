@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _START_DEADLINE = 20.0
 _SUCCESSOR_DEADLINE = 5.0
+_END_DEADLINE = 10.0
 _SHORT_LIFE, _SHORT_LIVES = 1.0, 3
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
@@ -71,6 +72,7 @@ class Lifetime:
         if self.identity is None:
             await self.start()
             return False
+        self._started_at = time.monotonic()
         await self._listeners.take()
         return True
 
@@ -103,7 +105,7 @@ class Lifetime:
             code = await self.identity.ended()
             lived = time.monotonic() - self._started_at
             short = short + 1 if lived < _SHORT_LIFE else 0
-            _log.warning("HAProxy %s ended (%s) after %.1f s; starting it again", self.id, code, lived)
+            _log.warning("HAProxy %s ended (exit code %s); starting it again", self.id, code)
             if short > _SHORT_LIVES:
                 await asyncio.sleep(min(_FIRST_PAUSE * 2 ** (short - _SHORT_LIVES), _LONGEST_PAUSE))
             try:
@@ -117,7 +119,8 @@ class Lifetime:
         if self.identity is not ended:
             return
         try:
-            await asyncio.wait_for(self._changed.wait(), _SUCCESSOR_DEADLINE)
+            async with asyncio.timeout(_SUCCESSOR_DEADLINE):
+                await self._changed.wait()
         except TimeoutError as exc:
             raise TrafficError(
                 "HAProxy does not answer and was not replaced", seen=str(ended), hint=f"read {OUTPUT} in the state"
@@ -164,7 +167,8 @@ class Lifetime:
         except Gone:
             # The daemon ended while HAProxy was starting: it connects to our log when it is up.
             try:
-                await asyncio.wait_for(self._up(identity.pid).wait(), _START_DEADLINE)
+                async with asyncio.timeout(_START_DEADLINE):
+                    await self._up(identity.pid).wait()
             except TimeoutError as exc:
                 raise TrafficError(
                     f"the running HAProxy (pid {identity.pid}) does not answer", hint="`noren down`, then `noren up`"
@@ -213,10 +217,11 @@ async def end(identity: Identity) -> None:
     """Stop a HAProxy and wait until it is gone."""
     identity.send(signal.SIGTERM)
     try:
-        await asyncio.wait_for(identity.ended(), 10)
+        async with asyncio.timeout(_END_DEADLINE):
+            await identity.ended()
     except TimeoutError:
         identity.send(signal.SIGKILL)
-        await asyncio.wait_for(identity.ended(), 10)
+        await identity.ended()
 
 
 async def end_left(state_dir: Path) -> bool:

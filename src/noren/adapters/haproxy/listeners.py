@@ -7,12 +7,15 @@ with ``-x``, so the kernel's queue of connections never closes. The wire form is
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import struct
 
 from noren.adapters.haproxy.folder import ADMIN, LISTENERS, Folder
 from noren.core.errors import TrafficError
+
+_log = logging.getLogger(__name__)
 
 _INT = struct.Struct("=i")
 _ASK = b"_getsocks\n"
@@ -57,8 +60,8 @@ class Listeners:
     async def take(self) -> None:
         """Get duplicates from the running HAProxy instead of those held; raises TrafficError."""
         try:
-            taken = await asyncio.wait_for(asyncio.to_thread(_take, self._folder.socket(ADMIN)), 10)
-        except (OSError, TimeoutError, struct.error) as exc:
+            taken = await asyncio.to_thread(_take, self._folder.socket(ADMIN))
+        except (OSError, struct.error) as exc:
             raise TrafficError("HAProxy did not hand over its listeners", seen=str(exc)) from exc
         self.drop()
         self.held = taken
@@ -66,7 +69,12 @@ class Listeners:
     async def _serve(self, server: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            connection, _ = await loop.sock_accept(server)
+            try:
+                connection, _ = await loop.sock_accept(server)
+            except OSError as exc:  # out of descriptors for now
+                _log.error("nobody can get the listeners: %s", exc)
+                await asyncio.sleep(1)
+                continue
             with connection:
                 await self._answer(connection)
 

@@ -80,8 +80,12 @@ class HAProxy:
     async def confirm(self, app: App, release: int, times: int) -> None:
         """Proxy.confirm; an app without hosts has nothing that could be asked."""
         if app.hosts:
-            await asyncio.gather(*(self._confirm(address, app, release, times) for address in self._addresses))
+            asked = [self._confirm(address, app, release, times) for address in self._addresses]
+            outcomes = await asyncio.gather(*asked, return_exceptions=True)
             await self._meter.keep()
+            for outcome in outcomes:
+                if outcome is not None:
+                    raise outcome
 
     async def drain(self, app: str, instances: Sequence[str], *, requests: float, connections: float) -> int:
         """Proxy.drain: in every backend of the app, whether they are its servers or its backups."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from noren.adapters.haproxy.folder import ADMIN, Folder
+from noren.adapters.haproxy.view import MAPS, View, parse_map, parse_servers
 from noren.core.errors import TrafficError
 
 _SAID_YES = ("", "New server registered.", "Server deleted.")
@@ -34,7 +35,9 @@ class Runtime:
     async def ask(self, command: str) -> str:
         """The answer to one command; raises Gone when nobody answers within the deadline (seconds)."""
         try:
-            return await asyncio.wait_for(self._ask(command), self._deadline)
+            # Not wait_for: until Python 3.12 it may swallow a cancellation.
+            async with asyncio.timeout(self._deadline):
+                return await self._ask(command)
         except (OSError, TimeoutError) as exc:
             raise Gone(
                 "HAProxy does not answer", seen=f"{command}: {exc or 'no answer'}", hint="see haproxy.log in the state"
@@ -46,6 +49,11 @@ class Runtime:
             answer = (await self.ask(command)).strip()
             if answer not in _SAID_YES:
                 raise TrafficError("HAProxy refused a change", seen=f"{command}: {answer}")
+
+    async def view(self) -> View:
+        """What HAProxy knows now; raises Gone."""
+        maps = {name: parse_map(await self.ask(f"show map {name}")) for name in MAPS}
+        return View(maps, parse_servers(await self.ask("show servers state")))
 
     async def _ask(self, command: str) -> str:
         reader, writer = await asyncio.open_unix_connection(self._folder.socket(ADMIN))

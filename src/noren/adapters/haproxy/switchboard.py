@@ -16,7 +16,7 @@ from noren.adapters.haproxy.meter import Meter
 from noren.adapters.haproxy.plan import plan
 from noren.adapters.haproxy.runtime import Runtime
 from noren.adapters.haproxy.table import Table, name_of
-from noren.adapters.haproxy.view import MAPS, TWINS, State, View, parse_map, parse_servers, slot_of
+from noren.adapters.haproxy.view import TWINS, State, View, parse_servers, slot_of
 from noren.core.errors import TrafficError
 from noren.core.model import Routing
 
@@ -62,7 +62,7 @@ class Switchboard:
 
     async def put(self, routing: Routing) -> None:
         """Route one app so; raises TrafficError, and then what was routed before still is."""
-        found = await self._found()
+        found = await self._runtime.view()
         before = self.table
         self.table = before.put(routing, {slot_of(name) for name in found.servers})
         self.draining &= {s.instance for r in self.table.routings.values() for b in r.backends for s in b.servers}
@@ -77,7 +77,7 @@ class Switchboard:
 
     async def mend(self) -> None:
         """Bring HAProxy to what the table says."""
-        found = await self._found()
+        found = await self._runtime.view()
         await self._meter.begin(self.table)
         await self._servers_in(found)
         await self._switch(found)
@@ -118,10 +118,6 @@ class Switchboard:
             # Idle connections are closed by the threads that own them: a moment later, and without an event.
             await asyncio.sleep(_PURGE_PAUSE)
         return True
-
-    async def _found(self) -> View:
-        maps = {name: parse_map(await self._runtime.ask(f"show map {name}")) for name in MAPS}
-        return View(maps, parse_servers(await self._runtime.ask("show servers state")))
 
     async def _keep(self) -> None:
         await asyncio.to_thread(self._folder.write, TABLE, saved.dump(self.table))

@@ -13,7 +13,7 @@ ROUTES, ACTIVE, CANDIDATE, WEIGHT = "routes.map", "active.map", "candidate.map",
 NAMES, HEADERS, SITES, CACHE_CONTROL = "names.map", "headers.map", "sites.map", "cache_control.map"
 MAPS = (ROUTES, ACTIVE, CANDIDATE, WEIGHT, NAMES, HEADERS, SITES, CACHE_CONTROL)
 
-SLOTS = 1000
+SLOTS = 256
 TWINS = ("read", "write")
 
 _MAINTENANCE, _DRAIN = 0x01 | 0x02 | 0x04 | 0x20 | 0x40, 0x08 | 0x10
