@@ -79,10 +79,11 @@ class RolloutKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Probes of one instance: good or bad in a row, and when the last good one came (monotonic)."""
+    """Probes of one instance: good or bad in a row, when the good row began and when its last one came (monotonic)."""
 
     good: int = 0
     bad: int = 0
+    since: float = 0.0
     last_good: float = 0.0
 
 
@@ -220,15 +221,8 @@ def _probed_waiting(r: Rollout, event: e.Probed, now: float) -> Advance:
     good = {name for name, health in r.health if health.good >= r.app.ready.successes}
     if not fresh <= good:
         return r, []
-    return _rest(r, now) if r.app.min_ready else _shift(r, now)
-
-
-def _rest(r: Rollout, now: float) -> Advance:
-    """Ready for the first time: available only after ``min_ready`` seconds without a bad probe."""
-    needed = r.app.ready.successes + r.app.min_ready / r.app.ready.interval
-    if all(health.good >= needed for _, health in r.health):
-        return _shift(r, now)
-    return r, []
+    rested = all(now - health.since >= r.app.min_ready for _, health in r.health)
+    return _shift(r, now) if rested else (r, [])
 
 
 def _not_ready(r: Rollout, _: e.DeadlinePassed, now: float) -> Advance:
@@ -253,10 +247,9 @@ def _shift(r: Rollout, _: float) -> Advance:
 
 def _shifted(r: Rollout, _: e.Shifted, now: float) -> Advance:
     left = r.steps[r.done].old
-    old = replace(r.old, instances=r.old.instances[:left]) if r.old else None
-    r = replace(r, done=r.done + 1, old=old)
+    r = replace(r, done=r.done + 1)
     if r.done < len(r.steps):
-        return _start(r, now)
+        return _start(replace(r, old=replace(r.old, instances=r.old.instances[:left]) if r.old else None), now)
     if r.kind is RolloutKind.ROLLBACK:
         return _keep(r, "a release that was kept before")
     r = replace(r, phase=Phase.BAKING, deadline=now + r.app.verify.bake_time, health=_all_good(r, now))
@@ -315,7 +308,8 @@ def _note(r: Rollout, event: e.Probed, now: float) -> Rollout:
     health = dict(r.health)
     before = health.get(event.instance, Health())
     if event.answer.ok:
-        health[event.instance] = Health(good=before.good + 1, last_good=now)
+        since = before.since if before.good else now
+        health[event.instance] = Health(good=before.good + 1, since=since, last_good=now)
     else:
         health[event.instance] = replace(before, good=0, bad=before.bad + 1)
     return replace(r, health=tuple(health.items()))
@@ -386,6 +380,13 @@ def _stuck(r: Rollout, event: e.GoBackFailed, _: float) -> Advance:
 # --- after a restart of Noren -----------------------------------------------------------------
 
 
+def _resume_queued(r: Rollout, event: e.Resumed, now: float) -> Advance:
+    """Of a warm release that comes back, what still runs; nothing of it: it is started anew."""
+    alive = tuple(i for i in r.instances if i.id in event.alive)
+    running = replace(r.running, instances=alive) if r.running and alive else None
+    return _begin(replace(r, running=running), e.Begun(rollout=r.id), now)
+
+
 def _resume_build(r: Rollout, _: e.Resumed, __: float) -> Advance:
     return r, [MakeBuild()]
 
@@ -418,7 +419,7 @@ TRANSITIONS: dict[tuple[Phase, type[e.Event]], Handler] = {
     (_P.QUEUED, e.Begun): _begin,
     (_P.QUEUED, e.Superseded): _superseded,
     (_P.QUEUED, e.AbortAsked): _abort_asked,
-    (_P.QUEUED, e.Resumed): _begin,
+    (_P.QUEUED, e.Resumed): _resume_queued,
     (_P.BUILDING, e.Built): _built,
     (_P.BUILDING, e.BuildFailed): _build_failed,
     (_P.BUILDING, e.Superseded): _superseded,
