@@ -45,7 +45,7 @@ BADS = (
     Bad("leaves nothing", "true", "left nothing"),
     Bad("leaves no index", "cp index.html $NOREN_OUTPUT/other.html", "no index.html"),
     Bad("leads out", "ln -s /etc/passwd $NOREN_OUTPUT/passwd; cp index.html $NOREN_OUTPUT", "outside of the site"),
-    Bad("is killed", "kill -9 $$", "signal 9"),
+    Bad("is killed", "kill -9 $$", "Killed"),
     Bad("is no program", "no-such-generator", "no-such-generator"),
 )
 
