@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from haproxy_parts import backend, fetch, free_port, kill, proxy, routing, server, settled, upstreams
 
-from noren.adapters.haproxy import HAProxy, end_running, find_binary
+from noren.adapters.haproxy import HAProxy, end_left, find_binary
 from noren.adapters.haproxy.config import connections
 from noren.core.errors import HostError
 
@@ -89,8 +89,8 @@ def test_a_proxy_whose_identity_was_lost_is_adopted_and_can_be_ended_without_a_d
         (tmp_path / "haproxy/identity.json").unlink()
         async with proxy(tmp_path, port, end=False) as haproxy:
             assert haproxy.pid == pid
-        assert await end_running(tmp_path)
-        assert not inode(port) and not await end_running(tmp_path)
+        assert await end_left(tmp_path)
+        assert not inode(port) and not await end_left(tmp_path)
 
     asyncio.run(check())
 
@@ -178,3 +178,20 @@ def test_a_binary_that_is_no_haproxy_is_refused() -> None:
         find_binary("/bin/echo")
     with pytest.raises(HostError, match="cannot be run"):
         find_binary("/nowhere/haproxy")
+
+
+def test_a_state_folder_that_cannot_be_written_stops_neither_a_switch_nor_a_restart(tmp_path: Path) -> None:
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path, port) as haproxy, upstreams("one", "two") as (one, two):
+            await haproxy.apply(routing(backend(1, server("i1", 1, one))))
+            # Root may write anywhere: a folder in the place of the new file fails for it too, as a full disk would.
+            for name in ("haproxy.cfg", "active.map", "routes.map", "table.json", "slots.json", "identity.json"):
+                (tmp_path / f"haproxy/{name}.new").mkdir()
+            await haproxy.apply(routing(backend(2, server("i2", 2, two))))
+            assert (await fetch(port)).body == "two"
+            await kill(haproxy.pid)
+            await haproxy.apply(routing(backend(2, server("i2", 2, two))))
+            assert (await fetch(port)).body == "two"
+
+    asyncio.run(check())

@@ -143,7 +143,7 @@ def test_applied_twice_nothing_is_left_to_do_and_what_was_damaged_is_mended(tmp_
 
             await runtime.do(["del map routes.map a.example/", "set map active.map a s999", "add map names.map s5 x@1"])
             await runtime.do(["set server s000-read/2-i2 state maint", "del server s000-read/2-i2"])
-            await runtime.do(["set server s001-write/1-i1 state maint", "add server s700-read/9-x 127.0.0.1:1"])
+            await runtime.do(["set server s001-write/1-i1 state maint", "add server s200-read/9-x 127.0.0.1:1"])
             assert plan(view, await runtime.view())
             await haproxy.apply(wanted)
             assert not plan(view, await runtime.view())

@@ -6,8 +6,13 @@ HAProxy runs inside the folder and uses bare names, the daemon goes through an o
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
+
+from noren.core.errors import StateError
+
+_log = logging.getLogger(__name__)
 
 CONFIG = "haproxy.cfg"
 OUTPUT = "haproxy.log"
@@ -39,21 +44,35 @@ class Folder:
         except FileNotFoundError:
             return None
 
-    def write(self, name: str, text: str) -> None:
-        """Replace a file whole and durably: a crash leaves the old or the new text."""
-        beside = self.path / f"{name}.new"
-        beside.touch(mode=0o600)
-        with beside.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path / name)
-        os.fsync(self._descriptor)
+    def write(self, name: str, text: str, *, durable: bool = True) -> None:
+        """Replace a file whole: a crash leaves the old or the new text. Raises StateError, the old one stays.
 
-    def render(self, name: str, text: str) -> None:
-        """Write a file that is made anew before each start of HAProxy: no fsync needed."""
-        (self.path / name).touch(mode=0o600)
-        (self.path / name).write_text(text)
+        ``durable``: also when the machine crashes.
+        """
+        beside = self.path / f"{name}.new"
+        try:
+            beside.touch(mode=0o600)
+            with beside.open("w") as file:
+                file.write(text)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            beside.replace(self.path / name)
+            if durable:
+                os.fsync(self._descriptor)
+        except OSError as exc:
+            raise StateError(
+                f"{self.path / name} cannot be written",
+                seen=str(exc),
+                hint="check the disk and the owner of the folder",
+            ) from exc
+
+    def note(self, name: str, text: str) -> None:
+        """Write what traffic can do without: a full disk must not stop a rollback or a restart of HAProxy."""
+        try:
+            self.write(name, text)
+        except StateError as exc:
+            _log.error("%s", exc)
 
     def remove(self, name: str) -> None:
         """Remove a file; none is no error."""

@@ -22,8 +22,8 @@ def launch(binary: Path, folder: Folder, *, inherit: bool) -> Identity:
     """Start HAProxy on the files of the folder; ``inherit``: with the listeners that the daemon holds."""
     _limit_output(folder.path / OUTPUT)
     argv = [str(binary), "-db", "-f", CONFIG, *(["-x", LISTENERS] if inherit else [])]
-    with (folder.path / OUTPUT).open("ab") as output:
-        try:
+    try:
+        with (folder.path / OUTPUT).open("ab") as output:
             child = subprocess.Popen(
                 argv,
                 cwd=folder.path,
@@ -33,8 +33,8 @@ def launch(binary: Path, folder: Folder, *, inherit: bool) -> Identity:
                 stderr=output,
                 start_new_session=True,
             )
-        except OSError as exc:
-            raise HostError(f"{binary} cannot be started", seen=str(exc)) from exc
+    except OSError as exc:
+        raise HostError(f"{binary} cannot be started", seen=str(exc)) from exc
     # Identity waits for and reaps the child; Popen must do neither, nor warn that it still runs.
     child.returncode = 0
     row = proctable.row(child.pid)

@@ -16,12 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from noren.adapters.haproxy.addresses import Address
-from noren.adapters.haproxy.folder import IDENTITY, OUTPUT, Folder
+from noren.adapters.haproxy.folder import CONFIG, IDENTITY, OUTPUT, Folder
 from noren.adapters.haproxy.launch import launch, refusal
 from noren.adapters.haproxy.listeners import Listeners
 from noren.adapters.haproxy.runtime import Gone, Runtime
 from noren.adapters.identity import Identity
-from noren.core.errors import HostError, NorenError, TrafficError
+from noren.core.errors import HostError, NorenError, StateError, TrafficError
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Lifetime:
 
     async def start(self) -> None:
         """Start HAProxy and wait until it serves; raises HostError with the reason when it does not."""
-        self._render()
+        self._write_files()
         output = self._folder.path / OUTPUT
         size = output.stat().st_size if output.exists() else 0
         self._started_at = time.monotonic()
@@ -159,7 +159,7 @@ class Lifetime:
 
     def _keep(self, identity: Identity) -> None:
         listen = [str(address) for address in self._addresses]
-        self._folder.write(IDENTITY, json.dumps({**asdict(identity), "listen": listen}))
+        self._folder.note(IDENTITY, json.dumps({**asdict(identity), "listen": listen}))
 
     async def _answers(self, identity: Identity) -> None:
         try:
@@ -173,6 +173,15 @@ class Lifetime:
                 raise TrafficError(
                     f"the running HAProxy (pid {identity.pid}) does not answer", hint="`noren down`, then `noren up`"
                 ) from exc
+
+    def _write_files(self) -> None:
+        try:
+            self._render()
+        except StateError as exc:
+            # On a full disk the files of the last start serve; what changed since is told to it right after.
+            if not (self._folder.path / CONFIG).exists():
+                raise
+            _log.error("%s", exc)
 
     async def _came_up(self, identity: Identity) -> bool:
         ended = asyncio.ensure_future(identity.ended())
@@ -200,19 +209,6 @@ def known(folder: Folder) -> tuple[Identity | None, list[str]]:
     return (identity if identity is not None and identity.alive() else None), listen
 
 
-async def end_running(state_dir: Path) -> bool:
-    """Stop the HAProxy of a state directory without a daemon; whether one ran. For `noren down`."""
-    folder = Folder(state_dir / "haproxy")
-    try:
-        identity, _ = known(folder)
-        if identity is not None:
-            await end(identity)
-        folder.remove(IDENTITY)
-        return identity is not None
-    finally:
-        folder.close()
-
-
 async def end(identity: Identity) -> None:
     """Stop a HAProxy and wait until it is gone."""
     identity.send(signal.SIGTERM)
@@ -225,16 +221,13 @@ async def end(identity: Identity) -> None:
 
 
 async def end_left(state_dir: Path) -> bool:
-    """Stop the HAProxy that a dead daemon left running; whether there was one."""
+    """Stop the HAProxy that a dead daemon left running; whether there was one. For `noren down`."""
     folder = Folder(state_dir / "haproxy")
     try:
-        saved = json.loads(folder.read(IDENTITY) or "{}")
-        saved.pop("listen", None)
-        identity = Identity(**saved) if saved else None
-        if identity is None or not identity.alive():
-            return False
-        await end(identity)
+        identity, _ = known(folder)
+        if identity is not None:
+            await end(identity)
         folder.remove(IDENTITY)
-        return True
+        return identity is not None
     finally:
         folder.close()

@@ -83,7 +83,7 @@ class Meter:
 
     async def keep(self) -> None:
         """Write the books."""
-        await asyncio.to_thread(self._folder.write, COUNTERS, self._counters.dump())
+        await asyncio.to_thread(self._folder.note, COUNTERS, self._counters.dump())
 
     async def observe(self, app: str) -> Observation:
         """The counters of an app now."""

@@ -133,11 +133,11 @@ class HAProxy:
 
     def _render(self) -> None:
         view = self._board.view()
-        self._token = secrets.token_hex(16)
-        self._folder.render(TOKEN, f"{self._token}\n")
-        self._folder.render(CONFIG, render(self._addresses, view))
-        for name, entries in view.maps.items():
-            self._folder.render(name, render_map(entries))
+        token = secrets.token_hex(16)
+        files = {name: render_map(entries) for name, entries in view.maps.items()}
+        for name, text in {**files, CONFIG: render(self._addresses, view), TOKEN: f"{token}\n"}.items():
+            self._folder.write(name, text, durable=False)
+        self._token = token
 
     async def _began(self) -> None:
         """After a start: it counts from zero, and what no file can say (drained, not watched) is told."""

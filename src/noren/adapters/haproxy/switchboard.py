@@ -43,7 +43,7 @@ class Switchboard:
         try:
             self.table = saved.load(text)
         except (ValueError, KeyError, TypeError) as exc:
-            self._folder.write(f"{TABLE}.unreadable", text)
+            self._folder.note(f"{TABLE}.unreadable", text)
             _log.error("%s cannot be read and was put aside: %s", TABLE, exc)
 
     def view(self) -> View:
@@ -120,4 +120,4 @@ class Switchboard:
         return True
 
     async def _keep(self) -> None:
-        await asyncio.to_thread(self._folder.write, TABLE, saved.dump(self.table))
+        await asyncio.to_thread(self._folder.note, TABLE, saved.dump(self.table))
