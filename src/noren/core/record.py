@@ -102,9 +102,12 @@ class RetiringRecord:
 
     @property
     def key(self) -> str:
-        """One per release, rollout and first instance: a rolling strategy retires a few at a time."""
+        """One per release, rollout and first instance: a rolling strategy retires a few at a time.
+
+        By id, for a healed instance has the ordinal of one that may still drain.
+        """
         running = self.retiring.running
-        return f"{running.release}.{running.rollout}.{running.instances[0].ordinal if running.instances else 0}"
+        return f"{running.release}.{running.rollout}.{running.instances[0].id if running.instances else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

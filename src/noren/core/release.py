@@ -12,12 +12,10 @@ from noren.core.verdict import Outcome
 
 
 def superfluous(releases: Iterable[ReleaseRecord], *, keep: int, in_use: Collection[int]) -> list[ReleaseRecord]:
-    """Built releases beyond the newest ``keep``, but those in use and the one to go back to."""
+    """Built releases beyond the newest ``keep``, but those in use and the ones to go back to from them."""
     built = sorted((r for r in releases if r.artifact is not None), key=lambda r: r.number, reverse=True)
-    spare = previous(built, max(in_use, default=0))
-    stay = {r.number for r in built[:keep]} | set(in_use)
-    if spare is not None:
-        stay.add(spare.number)
+    spare = (previous(built, number) for number in in_use)
+    stay = {r.number for r in (*built[:keep], *spare) if r is not None} | set(in_use)
     return [r for r in built if r.number not in stay]
 
 

@@ -66,16 +66,6 @@ class Retiring:
     faulty: bool = False
 
 
-def overdue(retiring: tuple[Retiring, ...], now: float) -> tuple[Retiring, ...]:
-    """The warm ones whose time is over."""
-    return tuple(r for r in retiring if r.phase is RetirePhase.WARM and r.until <= now)
-
-
 def crowded_out(retiring: tuple[Retiring, ...]) -> tuple[Retiring, ...]:
     """The oldest ones beyond the limit of three: they are cut."""
     return retiring[: max(0, len(retiring) - MOST_RETIRING)]
-
-
-def next_wake(retiring: tuple[Retiring, ...]) -> float | None:
-    """The monotonic second at which a warm one is next due."""
-    return min((r.until for r in retiring if r.phase is RetirePhase.WARM), default=None)

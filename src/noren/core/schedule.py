@@ -71,4 +71,4 @@ def consider(
 
 def retry_delay(attempt: int) -> float:
     """Seconds until the next try after ``attempt`` (1, 2 …) outside faults in a row: 5, 10, 20 … 600."""
-    return min(LAST_RETRY, FIRST_RETRY * 2 ** (attempt - 1))
+    return min(LAST_RETRY, FIRST_RETRY * 2 ** min(attempt - 1, 10))

@@ -1,12 +1,13 @@
 """Judges a candidate on the answers that users really get.
 
 Called by ``rollout.step`` with the counters of the candidate since its switch and those of the
-old release, reads and writes apart (a change of mix is no change of quality).
+old release, reads and writes apart (a change of mix is no change of quality), and both together against
+the worse kind of the old release, for where each alone is too few.
 
 Two lanes. Fast: at least 5 failed answers and at least half of all worse than the old release had.
 Slow: the failed answers are too many to be explained by the old release's error rate plus
-``max_error_rate``: their binomial tail is below one in a million, so an app that always fails 1 %
-is not sent back for it, at 240 looks a rollout, more than about once in 4,000 rollouts even at the very bound.
+``max_error_rate``: their binomial tail is below one in a million. At 240 looks a rollout, three comparisons
+each, even an app that fails at the very bound is sent back for it at most about once in 1,400 rollouts.
 The old rate enters as its Wilson upper bound (E. B. Wilson, JASA 22, 1927, at z = 2), so that a
 short history of the old release does not convict the new one.
 """
@@ -71,8 +72,9 @@ def _bad(old: Counts, new: Counts, settings: Verify) -> bool:
 
 def find_fault(old: Traffic, new: Traffic, settings: Verify) -> Finding | None:
     """What is wrong with the candidate's answers, None as long as nothing is proved."""
+    worst = max(old.both, old.reads, old.writes, key=upper_bound)
     for kind, before, after in (
-        ("requests", old.both, new.both),
+        ("requests", worst, new.both),
         ("reads", old.reads, new.reads),
         ("writes", old.writes, new.writes),
     ):
