@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from noren.core.errors import StateError
 from noren.core.record import (
@@ -59,6 +59,15 @@ def _codec(kind: type[Any]) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
+def _decoded(name: str, body: str) -> Any:
+    try:
+        return _codec(_TYPES[name]).validate_json(body)
+    except (KeyError, ValidationError) as exc:
+        raise StateError(
+            f"a record of type {name} in the state cannot be read", seen=str(exc), hint="restore a copy of the state"
+        ) from exc
+
+
 class SqliteLedger:
     """``state_dir``/noren.db, locked against a second daemon for as long as it is open."""
 
@@ -84,7 +93,7 @@ class SqliteLedger:
         """Every record of an app but its receipts."""
         sql = "SELECT type, body FROM record WHERE app = ? AND type != 'receipt'"
         rows = await self._run(lambda db: db.execute(sql, (app,)).fetchall())
-        return [_codec(_TYPES[kind]).validate_json(body) for kind, body in rows]
+        return [_decoded(kind, body) for kind, body in rows]
 
     async def apps(self) -> list[str]:
         """The names of all apps that have records, also of those no longer in the settings."""
@@ -127,7 +136,7 @@ class SqliteLedger:
         sql += " ORDER BY CAST(key AS INTEGER) DESC LIMIT 1"
         key = None if rollout is None else str(rollout)
         row = await self._run(lambda db: db.execute(sql, (app, key, key)).fetchone())
-        return None if row is None else _codec(ReceiptRecord).validate_json(row[0]).body
+        return None if row is None else _decoded("receipt", row[0]).body
 
     async def verify(self) -> int | None:
         """The ``seq`` of the first history line that was changed after it was written, None when all are whole."""
