@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from noren.core.errors import HostError
+from noren.core.errors import HostError, NorenError
 
 if TYPE_CHECKING:
     from noren.adapters.caddy import Caddy
@@ -85,6 +85,14 @@ async def _decide(settings: Settings, ledger: SqliteLedger, caddy: Caddy, proxy:
             await _Daemon(settings, ledger, caddy, proxy, group).run()
     except* _StoppedError:
         pass
+    except* NorenError as broken:
+        raise _first(broken) from broken
+
+
+def _first(group: BaseExceptionGroup[NorenError]) -> NorenError:
+    """What the command line tells: one error, not a tree of them."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 class _Daemon:
@@ -175,8 +183,6 @@ class _Daemon:
 
     async def _reload_unasked(self) -> None:
         """SIGHUP: nobody waits for the answer, so it is printed."""
-        from noren.core.errors import NorenError
-
         try:
             lines = await self._reload(False, False)
         except NorenError as exc:

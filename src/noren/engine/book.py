@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, assert_never
 
 from noren.core.errors import UsageError
-from noren.core.model import App, Release
+from noren.core.model import App, Instance, Release
 from noren.core.quarantine import Quarantined
 from noren.core.record import (
     AppRecord,
@@ -82,6 +82,13 @@ class Book:
         if self.rollout and self.rollout.rollout.phase is Phase.BAKING:
             return self.rollout.rollout.running
         return self.record.active
+
+    @property
+    def instances(self) -> list[Instance]:
+        """Every instance that may run: of the candidate, the active release and the retiring ones."""
+        candidate = self.rollout.rollout.running if self.rollout else None
+        running = [candidate, self.record.active, *(r.retiring.running for r in self.retiring.values())]
+        return [instance for one in running if one for instance in one.instances]
 
     def release(self, number: int) -> ReleaseRecord:
         """A release by number; raises UsageError when there is none."""

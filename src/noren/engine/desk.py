@@ -84,10 +84,7 @@ class Desk:
         record = book.release(number)
         if build:
             return await self._host.ports.builder.log(record.app, record.revision)
-        rollout = book.rollout.rollout.running if book.rollout else None
-        running = [rollout, book.record.active, *(r.retiring.running for r in book.retiring.values())]
-        found = [i.log for one in running if one and one.release == number for i in one.instances if i.log]
-        return found[0] if found else None
+        return next((i.log for i in book.instances if i.release == number and i.log), None)
 
     async def quarantine(self) -> list[Json]:
         """What no trigger tries again, newest first."""

@@ -121,13 +121,17 @@ class Host:
             await loop.want(record, Wanted(revision=revision, trigger="settings"), note)
 
     async def _close(self, loop: AppLoop) -> None:
-        """Take an app out of the proxy, end its instances; its records stay for the case that it comes back."""
+        """No new requests, let the running ones end, stop; its records stay for the case that it comes back."""
         async with loop.turn:
             loop.tasks.cancel_all()
-            app = loop.book.app
+            book, app = loop.book, loop.book.app
+            book.app = replace(app, hosts=())
+            await loop.route()
+            names = [i.id for i in book.instances]
+            await self.ports.proxy.drain(app.name, names, requests=app.drain.requests, connections=app.drain.requests)
             await self.ports.proxy.apply(Routing(app=app.name, hosts=()))
             await self._end(loop)
-            await loop.book.save(notes=[loop.book.note("app", "removed from the settings")])
+            await book.save(notes=[book.note("app", "removed from the settings")])
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -148,11 +152,8 @@ class Host:
     async def _end(self, loop: AppLoop) -> None:
         book = loop.book
         runner = self.ports.runners[book.app.kind]
-        running = [book.record.active, *(r.retiring.running for r in book.retiring.values())]
-        running.append(book.rollout.rollout.running if book.rollout else None)
-        instances = [i for one in running if one for i in one.instances]
         async with asyncio.TaskGroup() as group:
-            for instance in instances:
+            for instance in book.instances:
                 group.create_task(runner.stop(instance, book.app.drain.grace))
 
     # --- pruning ----------------------------------------------------------------------------
