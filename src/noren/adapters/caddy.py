@@ -245,7 +245,8 @@ async def _end(process: Identity) -> None:
     for number, deadline in ((signal.SIGTERM, _STOP_DEADLINE), (signal.SIGKILL, _STOP_DEADLINE)):
         process.send(number)
         try:
-            await asyncio.wait_for(process.ended(), deadline)
+            async with asyncio.timeout(deadline):
+                await process.ended()
         except TimeoutError:
             continue
         return

@@ -22,8 +22,8 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def latency(samples: Sequence[Sample], start: float, end: float) -> dict[str, Any]:
-    """Percentiles in milliseconds of the requests that ended in [start, end)."""
-    values = sorted(s.ms for s in samples if start <= s.at < end)
+    """Percentiles in milliseconds of the requests that ended in [start, end); a WebSocket (101) is no request."""
+    values = sorted(s.ms for s in samples if start <= s.at < end and s.status != 101)
     return {"p50": percentile(values, 0.5), "p99": percentile(values, 0.99), "samples": len(values)}
 
 
