@@ -1,0 +1,1 @@
+"""Measurements of what Noren promises: plain programs, each prints one table."""
