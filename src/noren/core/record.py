@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from noren.core.model import App, Artifact, Observation, Release
+from noren.core.model import App, Artifact, Instance, Observation, Release
 from noren.core.quarantine import Quarantined
 from noren.core.retire import Retiring, Running
 from noren.core.rollout import Rollout
@@ -22,7 +22,8 @@ class AppRecord:
 
     ``tip`` is the branch tip considered last, ``revision`` and ``settings`` what it led to.
     ``active`` is what new requests get. ``wanted`` waits for its turn or for its next try.
-    ``pinned`` is a revision that a person chose: it stays until the next commit.
+    ``pinned`` is a revision that a person chose: it stays until the next commit. ``healing`` is an
+    instance that is being started in the place of one that ended, not yet part of ``active``.
     """
 
     name: str
@@ -35,6 +36,7 @@ class AppRecord:
     hold: Hold | None = None
     wanted: Wanted | None = None
     pinned: str | None = None
+    healing: Instance | None = None
     releases: int = 0
     rollouts: int = 0
 
@@ -75,12 +77,14 @@ class RolloutRecord:
     """A rollout under way, with the proxy's counters at its intent and just before its first switch.
 
     ``intent``, ``entered`` (the phase) and ``switched`` are monotonic seconds; ``phases`` are (phase, seconds).
+    ``wanted`` is what an upgrade was begun for: tried again as it is after a fault from outside.
     """
 
     rollout: Rollout
     started_at: str
     intent: float
     entered: float
+    wanted: Wanted | None = None
     switched: float | None = None
     switched_at: str | None = None
     phases: tuple[tuple[str, float], ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, assert_never
 
 from noren.core.errors import UsageError
@@ -46,6 +47,8 @@ class Book:
         """Take everything from the ledger."""
         for record in await self._ledger.load(self.app.name):
             self._put(record)
+        oldest_first = sorted(self.retiring.values(), key=lambda r: r.retiring.until)
+        self.retiring = {record.key: record for record in oldest_first}
 
     async def save(self, *put: Record, drop: Sequence[Record] = (), notes: Sequence[Note] = ()) -> None:
         """Commit, then show. Raises StateError with nothing shown."""
@@ -85,10 +88,19 @@ class Book:
 
     @property
     def instances(self) -> list[Instance]:
-        """Every instance that may run: of the candidate, the active release and the retiring ones."""
+        """Every instance that may run: of the candidate, the active release, the retiring ones and the healer."""
         candidate = self.rollout.rollout.running if self.rollout else None
         running = [candidate, self.record.active, *(r.retiring.running for r in self.retiring.values())]
-        return [instance for one in running if one for instance in one.instances]
+        healing = [self.record.healing] if self.record.healing else []
+        return [instance for one in running if one for instance in one.instances] + healing
+
+    def with_active(self, active: Running, healing: Instance | None = None) -> list[Record]:
+        """The records when other instances of the active release run; a rollout under way goes back to these."""
+        put: list[Record] = [replace(self.record, active=active, healing=healing)]
+        under_way = self.rollout
+        if under_way and under_way.rollout.old and not under_way.rollout.phase.over:
+            put.append(replace(under_way, rollout=replace(under_way.rollout, old=active)))
+        return put
 
     def release(self, number: int) -> ReleaseRecord:
         """A release by number; raises UsageError when there is none."""

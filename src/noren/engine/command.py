@@ -29,7 +29,7 @@ async def deploy(loop: AppLoop, source: Source, revision: str | None, by: str) -
         book = loop.book
         running = book.rollout.rollout if book.rollout else None
         digest = settings_digest(app)
-        if running and running.revision == commit.revision and settings_digest(running.app) == digest:
+        if running and _becomes(running, commit.revision, digest):
             return running.id
         barred = find(book.quarantined, commit.revision, digest)
         if barred:
@@ -43,6 +43,11 @@ async def deploy(loop: AppLoop, source: Source, revision: str | None, by: str) -
         return await loop.want(record, wanted, note)
 
 
+def _becomes(rollout: Rollout, revision: str, settings: str) -> bool:
+    given_up = rollout.phase in (Phase.ABORTING, Phase.ROLLING_BACK)
+    return not given_up and (rollout.revision, settings_digest(rollout.app)) == (revision, settings)
+
+
 async def rollback(loop: AppLoop, number: int | None, by: str) -> int:
     """Go back to a release, by default the one that was kept before. The rollout's number."""
     app = loop.book.app.name
@@ -50,6 +55,8 @@ async def rollback(loop: AppLoop, number: int | None, by: str) -> int:
         async with loop.turn:
             under_way = loop.book.rollout.rollout if loop.book.rollout else None
             target = _target(loop, number)
+            if loop.book.record.wanted:
+                await loop.book.save(replace(loop.book.record, wanted=None))
             if under_way is None:
                 return await loop.roll_back(target, f"manual by {by}")
             if under_way.moved and under_way.old and target.number == under_way.old.release:
@@ -59,7 +66,7 @@ async def rollback(loop: AppLoop, number: int | None, by: str) -> int:
             if under_way.moved:
                 raise UsageError(
                     f"rollout {under_way.id} of {app} is {under_way.phase}",
-                    hint=f"noren abort {app} (back to what was there before), then noren rollback {app} {number}",
+                    hint=f"noren abort {app} (back to what was before), then noren rollback {app} {target.number}",
                 )
             await _ask_abort(loop, under_way, by)
         await _over(loop, under_way.id)
@@ -139,6 +146,7 @@ async def resume(loop: AppLoop, by: str) -> None:
         if book.record.hold is None:
             raise UsageError(f"{book.app.name} is not held")
         await book.save(replace(book.record, hold=None), notes=[book.note("hold", f"resumed by {by}")])
+        await loop.next()
 
 
 async def lift(loop: AppLoop, revision: str, by: str) -> list[str]:

@@ -47,11 +47,11 @@ class Conclusion:
         self._book = book
         self._ports = ports
 
-    async def write(self, record: RolloutRecord, attempt: int) -> Concluded:
-        """Commit everything that follows; ``attempt`` counts the tries of this revision before."""
+    async def write(self, record: RolloutRecord) -> Concluded:
+        """Commit everything that follows."""
         rollout = record.rollout
         verdict = _verdict(rollout)
-        app, retry_in = self._app(rollout, verdict, attempt)
+        app, retry_in = self._app(rollout, verdict, record.wanted)
         retired = self._retired(rollout)
         body = await self._receipt(record)
         put: list[Record] = [app, *retired, *self._releases(rollout, verdict), *self._quarantined(rollout, verdict)]
@@ -60,7 +60,7 @@ class Conclusion:
         await self._book.save(*put, drop=[record], notes=[note])
         return Concluded(retired, retry_in)
 
-    def _app(self, rollout: Rollout, verdict: Verdict, attempt: int) -> tuple[AppRecord, float | None]:
+    def _app(self, rollout: Rollout, verdict: Verdict, tried: Wanted | None) -> tuple[AppRecord, float | None]:
         record = self._book.record
         if verdict.outcome is Outcome.KEPT:
             now = self._ports.clock.utc()
@@ -68,9 +68,9 @@ class Conclusion:
             return replace(
                 record, active=rollout.running, active_since=now, last_good=rollout.number, pinned=pinned
             ), None
-        if verdict.fault is Fault.OUTSIDE and rollout.kind is RolloutKind.UPGRADE and record.wanted is None:
-            wanted = Wanted(revision=rollout.revision, trigger=rollout.trigger, attempt=attempt + 1)
-            return replace(record, wanted=wanted), retry_delay(attempt + 1)
+        if verdict.fault is Fault.OUTSIDE and tried is not None and record.wanted is None:
+            again = replace(tried, attempt=tried.attempt + 1)
+            return replace(record, wanted=again), retry_delay(again.attempt)
         return record, None
 
     def _retired(self, rollout: Rollout) -> tuple[RetiringRecord, ...]:
@@ -148,6 +148,6 @@ def _left_by(rollout: Rollout) -> str:
 def _retiring(
     running: Running | None, phase: RetirePhase, *, until: float = 0.0, faulty: bool = False
 ) -> tuple[RetiringRecord, ...]:
-    if running is None:
+    if running is None or not running.instances:
         return ()
     return (RetiringRecord(retiring=Retiring(running=running, phase=phase, until=until, faulty=faulty)),)

@@ -104,7 +104,10 @@ class Executor:
             record = self._book.rollout
             if record is None or record.at_switch is None:
                 return
-            now = await self._ports.proxy.observe(rollout.app.name)
+            try:
+                now = await self._ports.proxy.observe(rollout.app.name)
+            except TrafficError:
+                continue  # a proxy that is being started again says nothing about the release
             base = record.at_switch
             fresh = spent(base, now) if base.proxy == now.proxy else now.releases
             old = base.releases.get(rollout.old.release, Traffic()) if rollout.old else Traffic()

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from noren.core.errors import ReleaseError, TrafficError
 from noren.core.model import Exit, Instance, Release
-from noren.core.record import AppRecord, RetiringRecord
+from noren.core.record import RetiringRecord
 from noren.core.release import previous
 from noren.core.retire import Running
+from noren.core.rollout import Phase
 
 if TYPE_CHECKING:
     from noren.engine.loop import AppLoop
@@ -42,9 +43,9 @@ class Healer:
         book = self._loop.book
         active = book.record.active
         if active and ended.instance in {i.id for i in active.instances}:
-            record = replace(book.record, active=_without(active, ended.instance))
+            put = book.with_active(_without(active, ended.instance), book.record.healing)
             text = f"{ended.instance} {ended}" + (f"; the end of its log:\n{ended.log_tail}" if ended.log_tail else "")
-            await book.save(record, notes=[book.note("exit", text)])
+            await book.save(*put, notes=[book.note("exit", text)])
             await self._route()
             self._count()
             if not await self._send_back():
@@ -69,23 +70,26 @@ class Healer:
     def check(self) -> None:
         """Start what the active release lacks, unless that is under way."""
         active = self._loop.book.record.active
-        if active is None or self._lacks(active) <= 0:
-            return
-        self._loop.tasks.cancel("heal")
-        self._loop.tasks.spawn("heal", f"{self._loop.book.app.name}: heal", self._heal, active)
+        if active is not None and self._lacks(active) > 0 and not self._loop.tasks.busy("heal"):
+            self._loop.tasks.spawn("heal", f"{self._loop.book.app.name}: heal", self._heal)
 
     def _lacks(self, active: Running) -> int:
-        return self._loop.book.releases[active.release].app.instances - len(active.instances)
+        """Of what the settings want, or of what a rolling rollout has left on purpose."""
+        wanted = self._loop.book.releases[active.release].app.instances
+        rollout = self._loop.book.rollout.rollout if self._loop.book.rollout else None
+        if rollout and rollout.done and len(rollout.steps) > 1 and rollout.phase is not Phase.ROLLING_BACK:
+            wanted = min(wanted, rollout.steps[rollout.done - 1].old)
+        return wanted - len(active.instances)
 
     def _count(self) -> None:
         now = self._loop.ports.clock.monotonic()
         self._exits = [t for t in self._exits if now - t < LOOP_SECONDS] + [now]
 
-    async def _send_back(self) -> bool:
-        """A crash loop: back to the last release that was kept before this one, if there is one."""
+    async def _send_back(self, failed: int = 0) -> bool:
+        """A crash loop, or too many starts that failed: back to the last release that was kept before this one."""
         book = self._loop.book
         active = book.record.active
-        if len(self._exits) < LOOP_EXITS or book.rollout is not None or active is None:
+        if max(failed, len(self._exits)) < LOOP_EXITS or book.rollout is not None or active is None:
             return False
         earlier = previous(book.releases.values(), active.release)
         if earlier is None:
@@ -94,17 +98,21 @@ class Healer:
         await self._loop.roll_back(earlier, f"crash loop of release {active.release}")
         return True
 
-    async def _heal(self, active: Running) -> None:
-        """Until the active release is whole, or another one is active."""
-        name = active.name(self._loop.book.app.name)
+    async def _heal(self) -> None:
+        """Until the active release, whichever that is by then, is whole."""
+        failed = 0
         while True:
-            now = self._loop.book.record.active
-            if now is None or now.name(self._loop.book.app.name) != name or self._lacks(now) <= 0:
+            active = self._loop.book.record.active
+            if active is None or self._lacks(active) <= 0:
                 return
             await asyncio.sleep(pause(len(self._exits)))
-            release = self._loop.book.release(now.release).release
-            if release is None or not await self._replace(release, now):
-                self._count()
+            release = self._loop.book.release(active.release).release
+            if release is not None and await self._replace(release, active):
+                continue
+            failed += 1
+            self._count()
+            async with self._loop.turn:
+                await self._send_back(failed)
 
     async def _replace(self, release: Release, active: Running) -> bool:
         loop = self._loop
@@ -116,15 +124,17 @@ class Healer:
             release=release.number,
             ordinal=ordinal,
         )
-        runner = loop.ports.runners[release.app.kind]
+        async with loop.turn:
+            if not self._still(active) or self._lacks(active) <= 0:
+                return True
+            await loop.book.save(replace(loop.book.record, healing=instance))
         try:
-            instance = await runner.start(release, instance)
+            instance = await loop.ports.runners[release.app.kind].start(release, instance)
         except ReleaseError as exc:
             await self._say(f"{instance.id} could not be started: {exc}")
-            return False
+            return await self._given_up(instance)
         if not await self._ready(release, instance):
-            await runner.stop(instance, release.app.drain.grace)
-            return False
+            return await self._given_up(instance)
         return await self._joined(instance, active)
 
     async def _ready(self, release: Release, instance: Instance) -> bool:
@@ -144,17 +154,27 @@ class Healer:
         """Into the active release, if it is still that one."""
         loop = self._loop
         async with loop.turn:
-            record: AppRecord = loop.book.record
-            now = record.active
-            if now is None or (now.release, now.rollout) != (active.release, active.rollout):
-                await loop.ports.runners[loop.book.app.kind].stop(instance, loop.book.app.drain.grace)
-                return False
-            whole = replace(now, instances=(*now.instances, instance))
-            note = loop.book.note("exit", f"{instance.id} was started in its place")
-            await loop.book.save(replace(record, active=whole), notes=[note])
-            await self._route()
-            loop.watch(instance)
-            return True
+            now = loop.book.record.active
+            if now is not None and self._still(active) and self._lacks(now) > 0:
+                whole = replace(now, instances=(*now.instances, instance))
+                note = loop.book.note("exit", f"{instance.id} was started in its place")
+                await loop.book.save(*loop.book.with_active(whole), notes=[note])
+                await self._route()
+                loop.watch(instance)
+                return True
+        await self._given_up(instance)
+        return True
+
+    def _still(self, active: Running) -> bool:
+        now = self._loop.book.record.active
+        return now is not None and (now.release, now.rollout) == (active.release, active.rollout)
+
+    async def _given_up(self, instance: Instance) -> bool:
+        loop = self._loop
+        await loop.ports.runners[loop.book.app.kind].stop(instance, loop.book.app.drain.grace)
+        async with loop.turn:
+            await loop.book.save(replace(loop.book.record, healing=None))
+        return False
 
     async def _route(self) -> None:
         """Tell the proxy; one that is being started again reads the same from its files."""

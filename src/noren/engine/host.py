@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from noren.core.errors import NorenError, UsageError
 from noren.core.model import App, Routing, build_key, settings_digest
+from noren.core.quarantine import find
 from noren.core.release import superfluous
 from noren.core.schedule import Wanted
 from noren.engine.book import Book
@@ -73,14 +74,16 @@ class Host:
     async def change(self, apps: Mapping[str, App]) -> None:
         """Make the host run these apps; call ``plan`` first."""
         self._poll.stop()
-        for name in [n for n in self.loops if n not in apps]:
-            await self._close(self.loops.pop(name))
-        for app in apps.values():
-            if app.name in self.loops:
-                await self._change(self.loops[app.name], app)
-            else:
-                await self._open(app)
-        self._poll.watch(self.loops)
+        try:
+            for name in [n for n in self.loops if n not in apps]:
+                await self._close(self.loops.pop(name))
+            for app in apps.values():
+                if app.name in self.loops:
+                    await self._change(self.loops[app.name], app)
+                else:
+                    await self._open(app)
+        finally:
+            self._poll.watch(self.loops)
 
     async def _open(self, app: App) -> None:
         book = Book(app, self.ports.ledger, self.ports.clock, self.changed)
@@ -104,16 +107,19 @@ class Host:
         if settings_digest(before) != settings_digest(app):
             await self._new_settings(loop)
         async with loop.turn:
-            await loop.route()
+            await loop.mend_route()
 
     async def _new_settings(self, loop: AppLoop) -> None:
         """A new release of the same revision: of the one a person chose, else of the newest considered."""
         async with loop.turn:
             record = loop.book.record
-            revision = record.pinned or record.revision
+            digest = settings_digest(loop.book.app)
+            active = loop.book.releases[record.active.release].revision if record.active else None
+            chosen = (record.pinned or record.revision, active)
+            revision = next((r for r in chosen if r and not find(loop.book.quarantined, r, digest)), None)
             if revision is None:
                 return
-            record = replace(record, settings=settings_digest(loop.book.app))
+            record = replace(record, settings=digest)
             if record.hold is not None:
                 await loop.book.save(replace(record, tip=None, revision=None))
                 return

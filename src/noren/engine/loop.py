@@ -42,7 +42,6 @@ class AppLoop:
         self.turn = asyncio.Lock()
         self.tasks = Tasks(group, self._fault)
         self.superfluous = superfluous
-        self._attempt = 0
         self._executor = Executor(book, ports)
         self._conclusion = Conclusion(book, ports)
         self.healer = Healer(self)
@@ -88,8 +87,8 @@ class AppLoop:
 
     async def next(self) -> None:
         """Begin what is wanted, if nothing is under way. The turn is ours."""
-        wanted = self.book.record.wanted
-        if wanted is not None and self.book.rollout is None:
+        wanted, held = self.book.record.wanted, self.book.record.hold is not None
+        if wanted is not None and self.book.rollout is None and (wanted.manual or not held):
             await self.upgrade(wanted)
 
     async def upgrade(self, wanted: Wanted) -> None:
@@ -100,7 +99,7 @@ class AppLoop:
         release = ReleaseRecord(
             number=record.releases, revision=wanted.revision, settings=settings_digest(book.app), app=book.app
         )
-        await self.begin(rollout, record, release, attempt=wanted.attempt)
+        await self.begin(rollout, record, release, wanted=wanted)
 
     async def roll_back(self, target: ReleaseRecord, trigger: str) -> int:
         """Begin the way back to a release: at once when it is still warm. The turn is ours."""
@@ -167,10 +166,9 @@ class AppLoop:
         record: AppRecord,
         *put: Record,
         drop: tuple[Record, ...] = (),
-        attempt: int = 0,
+        wanted: Wanted | None = None,
     ) -> int:
         """Commit the intent, then let it go. The turn is ours, and no rollout is under way."""
-        self._attempt = attempt
         clock = self.ports.clock
         now = clock.monotonic()
         started = RolloutRecord(
@@ -178,6 +176,7 @@ class AppLoop:
             started_at=clock.utc(),
             intent=now,
             entered=now,
+            wanted=wanted,
             at_intent=await self._observation(),
         )
         note = self.book.note("rollout", f"{rollout.kind} to release {rollout.number} by {rollout.trigger}", rollout)
@@ -275,7 +274,7 @@ class AppLoop:
     async def conclude(self, record: RolloutRecord) -> None:
         """The rollout has its outcome: receipt, what is active now, what retires, what comes next."""
         self.tasks.cancel("deadline")
-        conclusion = await self._conclusion.write(record, self._attempt)
+        conclusion = await self._conclusion.write(record)
         for retiring in conclusion.retired:
             self.retirer.retire(retiring)
         self.retirer.make_room()
@@ -320,6 +319,13 @@ class AppLoop:
                 book.app, book.built, active=book.record.active, candidate=candidate, weight=weight, retiring=retiring
             )
         )
+
+    async def mend_route(self) -> None:
+        """As ``route``; a proxy that does not answer now is told with the next change. The turn is ours."""
+        try:
+            await self.route()
+        except TrafficError as exc:
+            await self.book.save(notes=[self.book.note("routing", f"the proxy could not be told yet: {exc}")])
 
     async def _observation(self) -> Observation | None:
         try:

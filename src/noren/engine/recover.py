@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from noren.core import events as e
-from noren.core.errors import TrafficError
 from noren.core.model import Instance
 from noren.core.record import Record, RetiringRecord
 from noren.core.retire import RetirePhase, Running
@@ -25,12 +25,12 @@ async def recover(loop: AppLoop) -> None:
         adopted = await _adopt(loop, under_way.rollout.instances if under_way else ())
         await _adopt_recorded(loop)
         if under_way is None or not under_way.rollout.phase.over:
-            await _route(loop)
+            await loop.mend_route()
         for instance in adopted:
             loop.watch(instance)
         await _resume(loop, adopted)
     for record in list(loop.book.retiring.values()):
-        loop.retirer.retire(_clamped(loop, record))
+        loop.retirer.retire(record)
 
 
 async def _resume(loop: AppLoop, adopted: Sequence[Instance]) -> None:
@@ -46,6 +46,7 @@ async def _resume(loop: AppLoop, adopted: Sequence[Instance]) -> None:
         known = replace(known, entered=min(known.entered, now), intent=min(known.intent, now))
         await loop.book.save(known)
         await loop.take(e.Resumed(rollout=known.rollout.id, alive=frozenset(i.id for i in adopted)))
+        loop.healer.check()
 
 
 def _with(rollout: Rollout, adopted: Sequence[Instance]) -> Rollout:
@@ -75,10 +76,11 @@ async def _adopt_recorded(loop: AppLoop) -> None:
     book = loop.book
     put: list[Record] = []
     drop: list[Record] = []
+    if book.record.healing:
+        await loop.ports.runners[book.app.kind].stop(book.record.healing, book.app.drain.grace)
     if book.record.active:
-        active = await _alive(loop, book.record.active)
-        put.append(replace(book.record, active=active))
-    for record in book.retiring.values():
+        put += book.with_active(await _alive(loop, book.record.active))
+    for record in map(partial(_clamped, loop), book.retiring.values()):
         running = await _alive(loop, record.retiring.running)
         if running != record.retiring.running:
             drop.append(record)
@@ -98,10 +100,3 @@ def _clamped(loop: AppLoop, record: RetiringRecord) -> RetiringRecord:
     """A reboot starts the monotonic clock anew: no one stays warm longer than the settings say."""
     latest = loop.ports.clock.monotonic() + loop.book.app.keep_warm
     return RetiringRecord(retiring=replace(record.retiring, until=min(record.retiring.until, latest)))
-
-
-async def _route(loop: AppLoop) -> None:
-    try:
-        await loop.route()
-    except TrafficError as exc:
-        await loop.book.save(notes=[loop.book.note("fault", f"routing could not be mended yet: {exc}")])

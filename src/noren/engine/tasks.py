@@ -32,6 +32,10 @@ class Tasks:
         owned.add(task)
         task.add_done_callback(lambda done: self._forget(owner, done))
 
+    def busy(self, owner: str) -> bool:
+        """Whether the owner has anything running."""
+        return any(not task.done() for task in self._owned.get(owner, ()))
+
     def cancel(self, owner: str) -> None:
         """Cancel what the owner has running, except the task that asks."""
         asking = asyncio.current_task()

@@ -1,0 +1,273 @@
+"""Random weeks of an app: whatever people, commits, crashes and the proxy do, the promises hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from noren.core.errors import TrafficError, UsageError
+from noren.core.model import App, Drain, Kind, Ready, Strategy, Verify
+from noren.engine import command, report
+from noren.engine.host import Host
+from noren.engine.loop import AppLoop
+from tests.engine.simulated import MoodyWorld, Nature
+from tests.virtual_time import VirtualTimeLoop
+
+API = App(
+    name="api",
+    kind=Kind.PROCESS,
+    repo="/repo",
+    run="serve",
+    hosts=("api.example",),
+    keep=2,
+    keep_warm=40.0,
+    ready=Ready(deadline=5.0),
+    verify=Verify(bake_time=10.0),
+    drain=Drain(requests=5.0, connections=30.0, grace=1.0),
+)
+SETTLED = 7200.0  # seconds by which everything has to be at rest: back-off goes up to ten minutes
+
+
+class Simulation(RuleBasedStateMachine):
+    """The real engine over a moody world in virtual time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = VirtualTimeLoop()
+        self.world = MoodyWorld()
+        self.app = API
+        self.engine: asyncio.Task[None] | None = None
+        self.host: Host | None = None
+        self.highest = 0
+
+    # --- the world --------------------------------------------------------------------------
+
+    @initialize(
+        instances=st.integers(1, 3), strategy=st.sampled_from(Strategy), surge=st.integers(1, 2), good=st.booleans()
+    )
+    def begin(self, instances: int, strategy: Strategy, surge: int, good: bool) -> None:
+        self.app = replace(API, instances=instances, strategy=strategy, surge=surge)
+        self.world.push(self.app, Nature.GOOD if good else Nature.DIES)
+        self._up()
+        if good:
+            self._do(asyncio.sleep(30))
+
+    @rule(nature=st.sampled_from([Nature.GOOD, *Nature]), seconds=st.sampled_from([0.0, 35.0]))
+    def push(self, nature: Nature, seconds: float) -> None:
+        self.world.push(self.app, nature)
+        self._do(asyncio.sleep(seconds))
+
+    @rule(data=st.data())
+    def push_back(self, data: st.DataObject) -> None:
+        self.world.source.push(self.app, data.draw(st.sampled_from(sorted(self.world.natures))))
+
+    @precondition(lambda self: self.world.runner.alive)
+    @rule(data=st.data())
+    def kill(self, data: st.DataObject) -> None:
+        self.world.runner.kill(data.draw(st.sampled_from(sorted(self.world.runner.alive))))
+
+    @rule(verb=st.sampled_from(["apply", "confirm", "observe", "drain"]), times=st.integers(1, 3))
+    def trouble_the_proxy(self, verb: str, times: int) -> None:
+        self.world.proxy.trouble.errors[verb] = [TrafficError("proxy trouble") for _ in range(times)]
+
+    @rule(seconds=st.sampled_from([0.01, 0.1, 0.3, 1.0, 3.0, 9.0, 35.0, 90.0]))
+    def let_time_pass(self, seconds: float) -> None:
+        self._do(asyncio.sleep(seconds))
+
+    # --- people -----------------------------------------------------------------------------
+
+    @rule(data=st.data(), tip=st.booleans())
+    def deploy(self, data: st.DataObject, tip: bool) -> None:
+        revision = None if tip else data.draw(st.sampled_from(sorted(self.world.natures)))
+        self._ask(command.deploy(self.api, self.world.source, revision, "me"))
+
+    @rule()
+    def rollback(self) -> None:
+        self._ask(command.rollback(self.api, None, "me"))
+
+    @rule()
+    def restart(self) -> None:
+        self._ask(command.restart(self.api, "me"))
+
+    @rule()
+    def abort(self) -> None:
+        self._ask(command.abort(self.api, "me"))
+
+    @rule()
+    def promote(self) -> None:
+        self._ask(command.promote(self.api, "me"))
+
+    @rule()
+    def hold(self) -> None:
+        self._ask(command.hold(self.api, "freeze", "me"))
+
+    @rule()
+    def resume(self) -> None:
+        self._ask(command.resume(self.api, "me"))
+
+    @rule(value=st.integers(0, 2), instances=st.integers(1, 3), host=st.sampled_from(["a.example", "b.example"]))
+    def reload(self, value: int, instances: int, host: str) -> None:
+        self.app = replace(self.app, env=(("V", str(value)),), instances=instances, hosts=(host,))
+        assert self.host
+        self._do(self.host.change({"api": self.app}))
+
+    # --- crashes ----------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.0, 100.0]), reboot=st.booleans())
+    def crash(self, seconds: float, reboot: bool) -> None:
+        self._down()
+        if reboot:
+            for name in list(self.world.runner.alive):
+                self.world.runner.kill(name)
+        self._do(asyncio.sleep(seconds))
+        self._up()
+
+    def _up(self) -> None:
+        up = asyncio.Event()
+
+        async def serve() -> None:
+            async with asyncio.TaskGroup() as group:
+                self.host = Host(self.world.ports(), group)
+                await self.host.start([self.app])
+                up.set()
+                await asyncio.Event().wait()
+
+        self.engine = self.time.create_task(serve())
+        self._do(asyncio.wait([self.engine, self.time.create_task(up.wait())], return_when=asyncio.FIRST_COMPLETED))
+
+    def _down(self) -> None:
+        assert self.engine
+        self.engine.cancel()
+        with suppress(asyncio.CancelledError):
+            self._do(self.engine)
+
+    def _do(self, work: Awaitable[Any]) -> Any:
+        return self.time.run_until_complete(asyncio.ensure_future(work, loop=self.time))
+
+    def _ask(self, work: Awaitable[Any]) -> None:
+        with suppress(UsageError):
+            self._do(asyncio.wait_for(work, 60.0))
+
+    @property
+    def api(self) -> AppLoop:
+        assert self.host
+        return self.host.loop("api")
+
+    # --- promises ---------------------------------------------------------------------------
+
+    @invariant()
+    def the_daemon_lives_and_can_say_how_things_stand(self) -> None:
+        if self.engine is None:
+            return
+        if self.engine.done():
+            self.engine.result()
+        assert report.status(self.api.book, [])["name"] == "api"
+        assert report.releases(self.api.book) is not None
+
+    @invariant()
+    def nothing_happens_that_nobody_foresaw(self) -> None:
+        faults = [line["text"] for line in self.world.ledger.lines if line["kind"] == "fault"]
+        assert not [text for text in faults if " failed: " in text], faults
+
+    @invariant()
+    def release_numbers_only_grow_and_no_trigger_tries_what_is_quarantined(self) -> None:
+        assert not self.world.ledger.violations
+        if self.host:
+            numbers = self.api.book.record.releases
+            assert numbers >= self.highest and max(self.api.book.releases, default=0) == numbers
+            self.highest = numbers
+
+    @invariant()
+    def once_a_release_was_kept_one_is_always_routed(self) -> None:
+        if self.host and self.api.book.record.active and "apply" not in self.world.proxy.trouble.errors:
+            assert self.world.proxy.release("api") is not None
+
+    @rule()
+    def settle(self) -> None:
+        """With the world in order again, everything comes to rest, and nothing is left behind."""
+        self.world.proxy.trouble.errors.clear()
+        self._ask(command.resume(self.api, "me"))
+        waited = 0.0
+        while waited < SETTLED and not self._at_rest():
+            self._do(asyncio.sleep(10))
+            waited += 10
+        assert self._at_rest(), self._story()
+        self._whole()
+
+    def _at_rest(self) -> bool:
+        book = self.api.book
+        lacks = book.record.active is not None and len(book.record.active.instances) < self._wanted()
+        tip = self.world.source.tips[self.app.repo]
+        return not (book.rollout or book.record.wanted or book.retiring or lacks or book.record.tip != tip)
+
+    def _wanted(self) -> int:
+        active = self.api.book.record.active
+        return self.api.book.releases[active.release].app.instances if active else 0
+
+    def _whole(self) -> None:
+        book, active = self.api.book, self.api.book.record.active
+        alive = set(self.world.runner.alive)
+        expected = {i.id for i in active.instances} if active else set()
+        assert alive == expected, (alive, expected, self._story())
+        assert len(alive) == self._wanted()
+        assert self.world.proxy.release("api") == (active.release if active else None)
+        routed = {s.instance for b in self.world.proxy.routing["api"].backends for s in b.servers}
+        assert routed == alive, self._story()
+        receipts = [r["rollout"] for r in self.world.ledger.receipts("api")]
+        assert receipts == list(range(1, book.record.rollouts + 1))
+        assert any(r["outcome"] == "kept" for r in self.world.ledger.receipts("api")) == (active is not None)
+
+    def _story(self) -> str:
+        return "\n".join(f"{line['at']} {line['kind']}: {line['text']}" for line in self.world.ledger.lines[-40:])
+
+    def teardown(self) -> None:
+        try:
+            if self.host and self.engine and not self.engine.done():
+                self.settle()
+                self.the_daemon_lives_and_can_say_how_things_stand()
+                self.nothing_happens_that_nobody_foresaw()
+        finally:
+            if self.engine and not self.engine.done():
+                self._down()
+            self.time.run_until_complete(self.time.shutdown_asyncgens())
+            self.time.close()
+
+
+def simulate(examples: int, steps: int, *, derandomize: bool) -> None:
+    run_state_machine_as_test(
+        Simulation,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=derandomize,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )
+
+
+def test_the_promises_hold_in_any_order_of_events() -> None:
+    simulate(40, 20, derandomize=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_promises_hold_in_any_order_of_events_for_long() -> None:
+    simulate(2000, 40, derandomize=False)
