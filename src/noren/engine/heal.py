@@ -112,7 +112,7 @@ class Healer:
             failed += 1
             self._count()
             async with self._loop.turn:
-                await self._send_back(failed)
+                failed = 0 if await self._send_back(failed) else failed
 
     async def _replace(self, release: Release, active: Running) -> bool:
         loop = self._loop
