@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from noren.adapters.haproxy import saved
 from noren.adapters.haproxy.counters import Counters, Slot, highest
-from noren.adapters.haproxy.drain import parse_sessions
+from noren.adapters.haproxy.drain import is_of, parse_sessions
 from noren.adapters.haproxy.glob import expression
 from noren.adapters.haproxy.log import parse
 from noren.adapters.haproxy.plan import plan
@@ -185,3 +185,14 @@ def test_sessions_of_other_servers_are_not_cut() -> None:
         "0x3c: proto=unix_stream src=unix:1 fe=GLOBAL be=<NONE> srv=<none> ts=00\n"
     )
     assert parse_sessions(text, {"s000-read/41-i1"}) == ["0x1a"]
+
+
+def test_a_session_whose_id_became_another_ones_is_not_cut() -> None:
+    text = (
+        "0x1a: [23/Nov/2026:11:36:50.930363] id=0 proto=tcpv4 source=127.0.0.1:47522\n"
+        "  backend=s000-read (id=3 mode=http) addr=127.0.0.1:57570\n"
+        "  server=41-i1 (id=1) addr=127.0.0.1:29992\n"
+    )
+    assert is_of(text, {"s000-read/41-i1"})
+    assert not is_of(text, {"s000-read/42-i1"})
+    assert not is_of("Session not found.\n", {"s000-read/41-i1"})

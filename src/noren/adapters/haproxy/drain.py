@@ -75,6 +75,12 @@ def parse_sessions(text: str, servers: Collection[str]) -> list[str]:
     return [session for session, backend, server in found if f"{backend}/{server}" in servers]
 
 
+def is_of(text: str, servers: Collection[str]) -> bool:
+    """``show sess ID``: whether one of these servers answers it."""
+    found = re.search(r"^  backend=(\S+) .*\n  server=(\S+) ", text, re.MULTILINE)
+    return found is not None and f"{found[1]}/{found[2]}" in servers
+
+
 async def _cut(runtime: Runtime, servers: set[str]) -> int:
     """End what is left one by one, in random order: all at once, their clients would come back at once."""
     cut = 0
@@ -83,7 +89,9 @@ async def _cut(runtime: Runtime, servers: set[str]) -> int:
         random.shuffle(sessions)
         pause = min(_SPREAD / max(len(sessions), 1), _SPREAD_EACH)
         for session in sessions:
-            await runtime.ask(f"shutdown session {session}")
-            cut += 1
-            await asyncio.sleep(pause)
+            # An id is an address: once the session has ended, it may be that of a new one, of whatever app.
+            if is_of(await runtime.ask(f"show sess {session}"), servers):
+                await runtime.ask(f"shutdown session {session}")
+                cut += 1
+                await asyncio.sleep(pause)
     return cut
