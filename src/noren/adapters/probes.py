@@ -19,7 +19,8 @@ from noren.core.model import App, Instance, ProbeAnswer, Ready
 _SHOWN = 200
 # Django, Starlette, Rails, Vite, webpack, and what 421 stands for.
 _HOST_REFUSED = re.compile(
-    r"disallowed.?host|invalid.{0,20}host|allowed_?hosts|host.{0,60}not allowed|blocked host|bad request \(400\)",
+    r"disallowed.?host|(invalid|bad|wrong|unknown).{0,20}host|allowed_?hosts|host.{0,60}not allowed"
+    r"|blocked host|bad request \(400\)",
     re.IGNORECASE | re.DOTALL,
 )
 
