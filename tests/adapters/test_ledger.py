@@ -34,6 +34,7 @@ from noren.core.model import (
     Traffic,
     Triggers,
 )
+from noren.core.phase import Phase
 from noren.core.quarantine import Quarantined
 from noren.core.record import (
     AppRecord,
@@ -46,7 +47,7 @@ from noren.core.record import (
     RolloutRecord,
 )
 from noren.core.retire import RetirePhase, Retiring, Running
-from noren.core.rollout import Health, Phase, Rollout, RolloutKind
+from noren.core.rollout import Health, Rollout, RolloutKind
 from noren.core.schedule import Hold, Wanted
 from noren.core.strategy import Step
 from noren.core.verdict import Fault, Outcome, Verdict

@@ -7,8 +7,9 @@ from dataclasses import replace
 from noren.core import events as e
 from noren.core.instructions import Instruction
 from noren.core.model import App, Artifact, Counts, Exit, Instance, Kind, ProbeAnswer, Traffic
+from noren.core.phase import Phase
 from noren.core.retire import Running
-from noren.core.rollout import Phase, Rollout, RolloutKind, step
+from noren.core.rollout import Rollout, RolloutKind, step
 
 APP = App(name="api", kind=Kind.PROCESS, repo="/repo", run="serve", hosts=("api.example",))
 ARTIFACT = Artifact(key="k", path="/builds/k", digest="d", seconds=1.5)

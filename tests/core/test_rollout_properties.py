@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from noren.core import events as e
 from noren.core.model import Strategy
-from noren.core.rollout import TRANSITIONS, Phase, Rollout, RolloutKind, step
+from noren.core.phase import Phase
+from noren.core.rollout import TRANSITIONS, Rollout, RolloutKind, step
 from tests.core.parts import APP, ARTIFACT, BAD, GOOD, ID, exited, observed, probed, queued, running, started
 
 AFTER_TRAFFIC = {Phase.KEPT, Phase.ROLLED_BACK, Phase.STUCK}

@@ -12,8 +12,9 @@ from enum import Enum
 
 from noren.core.errors import OutsideError, ReleaseError
 from noren.core.model import App, Artifact, Exit, Instance, ProbeAnswer, Ready, Release
+from noren.core.phase import Phase
 from noren.core.record import Note, QuarantineRecord, Record, RolloutRecord
-from noren.core.rollout import Phase, RolloutKind
+from noren.core.rollout import RolloutKind
 from tests.fakes import FakeBuilder, FakeLedger, FakeProbes, FakeProxy, FakeRunner, World
 
 

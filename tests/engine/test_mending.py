@@ -9,8 +9,8 @@ import pytest
 
 from noren.core.errors import OutsideError, ReleaseError, TrafficError, UsageError
 from noren.core.model import Strategy, Verify
+from noren.core.phase import Phase
 from noren.core.record import QuarantineRecord
-from noren.core.rollout import Phase
 from noren.engine import command
 from tests.engine.simulated import MoodyWorld, Nature
 from tests.engine.test_upgrades import API, kept, outcomes, started, until

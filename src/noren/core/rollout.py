@@ -31,6 +31,7 @@ from noren.core.instructions import (
     StopCandidate,
 )
 from noren.core.model import App, Artifact, Instance, ProbeAnswer, Release
+from noren.core.phase import BEFORE_TRAFFIC, Phase
 from noren.core.retire import Running
 from noren.core.strategy import Step, steps
 from noren.core.verdict import Fault, Outcome, Verdict
@@ -39,34 +40,6 @@ from noren.core.verify import find_fault
 BAKE_PROBE = 1.0  # seconds between probes of an instance that has traffic
 BAKE_FAILURES = 3  # bad probes in a row that end a bake
 STALE = 0.5  # seconds by which an answer may miss its turn before a verdict waits for it
-
-
-class Phase(StrEnum):
-    """Where a rollout stands."""
-
-    QUEUED = "queued"  # waits for its turn
-    BUILDING = "building"  # the revision becomes an artifact
-    STARTING = "starting"  # instances are started beside the old ones
-    WAITING_READY = "waiting_ready"  # they are probed until they answer well
-    SHIFTING = "shifting"  # "switching" is committed, the proxy is told and asked
-    BAKING = "baking"  # both run, real traffic judges the candidate
-    ABORTING = "aborting"  # given up before traffic moved: the candidate is ended
-    ROLLING_BACK = "rolling_back"  # given up after traffic moved: everything goes to the old release
-    KEPT = "kept"
-    FAILED = "failed"
-    ABORTED = "aborted"
-    SUPERSEDED = "superseded"
-    ROLLED_BACK = "rolled_back"
-    STUCK = "stuck"  # the proxy takes neither way: alerts, changes nothing more
-
-    @property
-    def over(self) -> bool:
-        """Whether the rollout has its outcome."""
-        return self in _OVER
-
-
-_OVER = {Phase.KEPT, Phase.FAILED, Phase.ABORTED, Phase.SUPERSEDED, Phase.ROLLED_BACK, Phase.STUCK}
-BEFORE_TRAFFIC = frozenset({Phase.QUEUED, Phase.BUILDING, Phase.STARTING, Phase.WAITING_READY, Phase.ABORTING})
 
 
 class RolloutKind(StrEnum):

@@ -13,6 +13,7 @@ from typing import Any, assert_never
 
 from noren.core.errors import UsageError
 from noren.core.model import App, Instance, Release
+from noren.core.phase import Phase
 from noren.core.quarantine import Quarantined
 from noren.core.record import (
     AppRecord,
@@ -25,7 +26,7 @@ from noren.core.record import (
     RolloutRecord,
 )
 from noren.core.retire import Running
-from noren.core.rollout import Phase, Rollout
+from noren.core.rollout import Rollout
 from noren.engine.ports import Clock, Ledger
 
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 from noren.core import events as e
 from noren.core.errors import UsageError
 from noren.core.model import settings_digest
+from noren.core.phase import Phase
 from noren.core.quarantine import find, matching
 from noren.core.record import QuarantineRecord, ReleaseRecord
 from noren.core.release import previous
-from noren.core.rollout import Phase, Rollout
+from noren.core.rollout import Rollout
 from noren.core.schedule import Hold, Wanted
 from noren.engine.loop import AppLoop
 from noren.engine.ports import Source

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from noren.core.errors import TrafficError
 from noren.core.model import Observation
+from noren.core.phase import Phase
 from noren.core.quarantine import Quarantined
 from noren.core.receipt import BEFORE, receipt
 from noren.core.record import (
@@ -23,7 +24,7 @@ from noren.core.record import (
     RolloutRecord,
 )
 from noren.core.retire import RetirePhase, Retiring, Running
-from noren.core.rollout import Phase, Rollout, RolloutKind
+from noren.core.rollout import Rollout, RolloutKind
 from noren.core.schedule import Wanted, retry_delay
 from noren.core.verdict import Fault, Outcome, Verdict
 from noren.engine.book import Book

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from noren.core.errors import ReleaseError, TrafficError
 from noren.core.model import Exit, Instance, Release
+from noren.core.phase import Phase
 from noren.core.record import RetiringRecord
 from noren.core.release import previous
 from noren.core.retire import Running
-from noren.core.rollout import Phase
 
 if TYPE_CHECKING:
     from noren.engine.loop import AppLoop

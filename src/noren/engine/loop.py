@@ -16,9 +16,10 @@ from noren.core import events as e
 from noren.core.errors import NorenError, TrafficError, UsageError
 from noren.core.instructions import Instruction
 from noren.core.model import App, Artifact, Commit, Instance, Observation, settings_digest
+from noren.core.phase import Phase
 from noren.core.record import AppRecord, Note, Record, ReleaseRecord, RetiringRecord, RolloutRecord
 from noren.core.retire import RetirePhase, Retiring, Running
-from noren.core.rollout import Phase, Rollout, RolloutKind, step
+from noren.core.rollout import Rollout, RolloutKind, step
 from noren.core.routing import route
 from noren.core.schedule import Wanted, consider
 from noren.engine.book import Book
