@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from noren.prove.checks import names_its_release
+from noren.prove.downloads import Downloads
 from noren.prove.keepalive import KeepAlive, NewConnection, Posts
 from noren.prove.ledger import Ledger
 from noren.prove.load import Load
 from noren.prove.proof import Proof
 from noren.prove.request import Target, gets
 from noren.prove.sockets import WebSockets
-from noren.prove.streams import Downloads, Streams
+from noren.prove.streams import Streams
 from noren.prove.uploads import Uploads
 from tests.daemon import no_leftovers
 from tests.proofs.background import Background
@@ -94,7 +95,7 @@ def long_requests(target: Target, share: float) -> list[Load]:
     size = int(16 * MB * share)
     return [
         WebSockets(name="sockets", target=target, clients=int(100 * share)),
-        Streams(name="streams", target=target, rate=2 * share, events=100, interval=0.1),
+        Streams(name="streams", target=target, rate=2 * share, events=int(200 * share), interval=0.1),
         Uploads(name="uploads", target=target, rate=2 * share, size=size, speed=2 * MB),
         Downloads(name="downloads", target=target, rate=2 * share, size=size, speed=2 * MB),
         *short_requests(target, share=0.1),
