@@ -294,3 +294,18 @@ def test_the_hint_of_a_rollback_that_cannot_be_names_the_release() -> None:
             assert caught.value.hint.endswith("noren rollback api 1")
 
     run(main())
+
+
+def test_a_healed_instance_is_routed_as_soon_as_the_proxy_answers_again() -> None:
+    async def main() -> None:
+        world = World()
+        world.source.push(API, A)
+        async with started(world) as host:
+            await kept(world, host, A)
+            world.proxy.trouble.errors["apply"] = [TrafficError("starting")] * 5
+            world.runner.kill(world.runner.of(1)[0])
+            await asyncio.sleep(10)
+            (backend,) = world.proxy.routing["api"].backends
+            assert [s.instance for s in backend.servers] == world.runner.of(1)
+
+    run(main())

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -257,6 +257,7 @@ def simulate(examples: int, steps: int, *, derandomize: bool) -> None:
             deadline=None,
             derandomize=derandomize,
             database=None,
+            phases=[Phase.generate],  # a life is read in its history: shrinking takes minutes and says no more
             suppress_health_check=list(HealthCheck),
             print_blob=True,
         ),

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from noren.core.errors import ReleaseError, TrafficError
+from noren.core.errors import ReleaseError
 from noren.core.model import Exit, Instance, Release
 from noren.core.phase import Phase
 from noren.core.record import RetiringRecord
@@ -46,7 +46,7 @@ class Healer:
             put = book.with_active(_without(active, ended.instance), book.record.healing)
             text = f"{ended.instance} {ended}" + (f"; the end of its log:\n{ended.log_tail}" if ended.log_tail else "")
             await book.save(*put, notes=[book.note("exit", text)])
-            await self._route()
+            await self._loop.mend_route()
             self._count()
             if not await self._send_back():
                 self.check()
@@ -63,7 +63,7 @@ class Healer:
         left = RetiringRecord(retiring=replace(record.retiring, running=_without(running, ended.instance)))
         note = loop.book.note("exit", f"{ended.instance}, retired, {ended}")
         await loop.book.save(*([left] if left.retiring.running.instances else []), drop=[record], notes=[note])
-        await self._route()
+        await self._loop.mend_route()
         if left.retiring.running.instances:
             loop.retirer.retire(left)
 
@@ -159,7 +159,7 @@ class Healer:
                 whole = replace(now, instances=(*now.instances, instance))
                 note = loop.book.note("exit", f"{instance.id} was started in its place")
                 await loop.book.save(*loop.book.with_active(whole), notes=[note])
-                await self._route()
+                await self._loop.mend_route()
                 loop.watch(instance)
                 return True
         await self._given_up(instance)
@@ -175,13 +175,6 @@ class Healer:
         async with loop.turn:
             await loop.book.save(replace(loop.book.record, healing=None))
         return False
-
-    async def _route(self) -> None:
-        """Tell the proxy; one that is being started again reads the same from its files."""
-        try:
-            await self._loop.route()
-        except TrafficError as exc:
-            await self._say(str(exc))
 
     async def _say(self, text: str) -> None:
         await self._loop.book.save(notes=[self._loop.book.note("exit", text)])

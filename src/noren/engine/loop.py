@@ -30,6 +30,7 @@ from noren.engine.ports import Ports
 from noren.engine.retire import Retirer
 from noren.engine.tasks import Tasks
 
+PROXY_PAUSE = 1.0  # seconds until a proxy that did not answer is asked again
 _QUIET = (e.Probed, e.Observed)  # events that are recorded only when they change the phase
 
 
@@ -322,11 +323,23 @@ class AppLoop:
         )
 
     async def mend_route(self) -> None:
-        """As ``route``; a proxy that does not answer now is told with the next change. The turn is ours."""
+        """As ``route``; a proxy that does not answer now is told as soon as it does. The turn is ours."""
         try:
             await self.route()
         except TrafficError as exc:
             await self.book.save(notes=[self.book.note("routing", f"the proxy could not be told yet: {exc}")])
+            if not self.tasks.busy("route"):
+                self.tasks.spawn("route", f"{self.book.app.name}: route", self.routed)
+
+    async def routed(self) -> None:
+        """Until the proxy shows what the book says. The turn is not ours."""
+        while True:
+            try:
+                async with self.turn:
+                    await self.route()
+                return
+            except TrafficError:
+                await asyncio.sleep(PROXY_PAUSE)
 
     async def _observation(self) -> Observation | None:
         try:

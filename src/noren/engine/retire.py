@@ -59,7 +59,7 @@ class Retirer:
         record = self._loop.book.retiring[key]
         if record.retiring.phase is not RetirePhase.DRAINING:
             return
-        await self._routed()
+        await self._loop.routed()
         limits = self._loop.book.app.drain
         requests = 0.0 if at_once else limits.requests
         connections = requests if at_once or record.retiring.faulty else limits.connections
@@ -79,7 +79,7 @@ class Retirer:
 
     async def _stop(self, key: str) -> None:
         loop = self._loop
-        await self._routed()
+        await self._loop.routed()
         record = loop.book.retiring[key]
         runner = loop.ports.runners[loop.book.app.kind]
         for instance in record.retiring.running.instances:
@@ -97,14 +97,3 @@ class Retirer:
             after = RetiringRecord(retiring=replace(record.retiring, phase=phase))
             line = f"release {record.retiring.running.release} is {phase}" + (f": {text}" if text else "")
             await loop.book.save(after, notes=[loop.book.note("retire", line)])
-
-    async def _routed(self) -> None:
-        """The proxy shows the new phase; nothing goes on before it does."""
-        loop = self._loop
-        while True:
-            try:
-                async with loop.turn:
-                    await loop.route()
-                return
-            except TrafficError:
-                await asyncio.sleep(_PROXY_PAUSE)
