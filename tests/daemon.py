@@ -25,9 +25,6 @@ from noren.api.client import Client
 from noren.core.errors import NorenError, NotRunningError
 
 T = TypeVar("T")
-_SERVE = (
-    "import asyncio, sys; from pathlib import Path; from noren.main import serve; asyncio.run(serve(Path(sys.argv[1])))"
-)
 
 
 def free_port() -> int:
@@ -71,7 +68,7 @@ class Daemon:
         began = time.monotonic()
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _SERVE, str(self.settings)],
+                [sys.executable, "-m", "noren.daemon", str(self.settings)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

