@@ -50,19 +50,33 @@ async def run(
     a command whose stdout is longer is killed (code -9).
     Raises Stalled, and OSError when the program cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        env=env,
-        cwd=cwd,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    process = await _start(argv, env, cwd)
     try:
         return await _listen(process, patience, most)
     finally:
         await _end(process)
+
+
+async def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> asyncio.subprocess.Process:
+    """A start is finished before it is cancelled: asyncio would kill the first process only, and wait for the rest."""
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *argv,
+            env=env,
+            cwd=cwd,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            await _end(starting.result())
+        raise
 
 
 async def _listen(process: asyncio.subprocess.Process, patience: Patience, most: int) -> Outcome:
