@@ -33,7 +33,14 @@ class Row:
         """The row as text."""
         target = f"≤ {self.most:g}" if self.most is not None else f"≥ {self.least:g}" if self.least is not None else ""
         verdict = {None: "", True: "met", False: "MISSED"}[self.met]
-        return [self.what, f"{self.value:,.4g} {self.unit}", str(self.samples), target, verdict, self.note]
+        return [
+            self.what,
+            f"{self.value:,.{0 if self.value >= 1000 else 2}f} {self.unit}",
+            str(self.samples),
+            target,
+            verdict,
+            self.note,
+        ]
 
 
 def percentiles(

@@ -29,6 +29,7 @@ daemon off;
 events {{ worker_connections 4096; }}
 http {{
   sendfile on; tcp_nopush on; access_log off; gzip off; etag on;
+  open_file_cache max=1000 inactive=60s; open_file_cache_valid 60s;
   keepalive_timeout 65; keepalive_requests 1000000;
   types {{ text/html html; }}
   default_type application/octet-stream;

@@ -105,10 +105,11 @@ def loads(port: int, markers: Markers) -> list[Load]:
     ]
 
 
-@sized("commits, bake", (4, 'verify = { bake_time = "2s" }'), (25, ""))
+@sized("size", (4, 'verify = { bake_time = "2s" }'), (25, ""))
 def test_no_commit_to_a_hugo_site_loses_a_request_or_shows_a_page_of_another_release(
-    tmp_path: Path, commits: int, bake: str
+    tmp_path: Path, size: tuple[int, str]
 ) -> None:
+    commits, bake = size
     made = repository(tmp_path / "repo")
     with no_leftovers(tmp_path), Daemon(tmp_path, SETTINGS.replace("BAKE", bake)) as noren:
         team, markers = Team(made, noren), Markers()
