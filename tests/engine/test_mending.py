@@ -309,3 +309,23 @@ def test_a_healed_instance_is_routed_as_soon_as_the_proxy_answers_again() -> Non
             assert [s.instance for s in backend.servers] == world.runner.of(1)
 
     run(main())
+
+
+def test_what_is_quarantined_while_it_waits_for_its_turn_is_not_tried() -> None:
+    async def main() -> None:
+        world = World()
+        world.source.push(API, A)
+        async with started(world) as host:
+            await kept(world, host, A)
+            loop = host.loops["api"]
+            world.source.push(API, B)
+            await until(lambda: bool(loop.book.rollout and loop.book.rollout.rollout.phase is Phase.BAKING))
+            await host.change({"api": replace(API, env=(("V", "1"),))})
+            await host.change({"api": API})
+            assert loop.book.record.wanted
+            await command.abort(loop, "me")
+            await asyncio.sleep(150)
+            assert loop.book.record.wanted is None
+        assert outcomes(world) == [(1, "kept"), (2, "rolled_back")]
+
+    run(main())

@@ -17,6 +17,7 @@ from noren.core.errors import NorenError, TrafficError, UsageError
 from noren.core.instructions import Instruction
 from noren.core.model import App, Artifact, Commit, Instance, Observation, settings_digest
 from noren.core.phase import Phase
+from noren.core.quarantine import find
 from noren.core.record import AppRecord, Note, Record, ReleaseRecord, RetiringRecord, RolloutRecord
 from noren.core.retire import RetirePhase, Retiring, Running
 from noren.core.rollout import Rollout, RolloutKind, step
@@ -88,10 +89,17 @@ class AppLoop:
         return self.book.record.rollouts if self.book.record.wanted is None else self.book.record.rollouts + 1
 
     async def next(self) -> None:
-        """Begin what is wanted, if nothing is under way. The turn is ours."""
-        wanted, held = self.book.record.wanted, self.book.record.hold is not None
-        if wanted is not None and self.book.rollout is None and (wanted.manual or not held):
+        """Begin what is wanted, if nothing is under way and what came meanwhile does not bar it. The turn is ours."""
+        book = self.book
+        wanted = book.record.wanted
+        if wanted is None or book.rollout is not None or (book.record.hold and not wanted.manual):
+            return
+        barred = find(book.quarantined, wanted.revision, settings_digest(book.app))
+        if barred is None or wanted.manual:
             await self.upgrade(wanted)
+            return
+        text = f"{wanted.revision[:12]} is no upgrade: quarantined since {barred.since}: {barred.reason}"
+        await book.save(replace(book.record, wanted=None), notes=[book.note("trigger", text)])
 
     async def upgrade(self, wanted: Wanted) -> None:
         """Begin the rollout of a revision with the settings of now. The turn is ours."""
