@@ -33,8 +33,8 @@ from noren.core.model import App, Instance, Kind, Release
 from noren.engine.desk import Desk
 from noren.engine.host import Host
 from noren.engine.ports import Clock, Ports
-from noren.settings.file import load
 from noren.settings.model import Settings
+from noren.settings.reader import read
 
 
 def utc_now() -> str:
@@ -47,8 +47,7 @@ async def serve(config: Path) -> None:
 
     Raises SettingsError, HostError and StateError before anything is touched.
     """
-
-    settings = load(config)
+    settings = await read(config)
     state = Path(settings.server.state)
     ledger = SqliteLedger(state)
     try:
@@ -161,7 +160,7 @@ class _Daemon:
 
     async def _reload(self, prune: bool, dry: bool) -> list[str]:
 
-        settings = load(self._settings.path)
+        settings = await read(self._settings.path)
         if settings.server != self._settings.server:
             raise HostError("[server] has changed", hint="restart the daemon: noren up (apps go on serving meanwhile)")
         plan = self._host.plan(settings.apps, prune)

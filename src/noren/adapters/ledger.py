@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+import msgspec
 
 from noren.core.errors import StateError
 from noren.core.record import (
@@ -55,14 +55,14 @@ _NAMES = {kind: name for name, kind in _TYPES.items()}
 
 
 @cache
-def _codec(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 def _decoded(name: str, body: str) -> Any:
     try:
-        return _codec(_TYPES[name]).validate_json(body)
-    except (KeyError, ValidationError) as exc:
+        return _decoder(_TYPES[name]).decode(body)
+    except (KeyError, msgspec.MsgspecError) as exc:
         raise StateError(
             f"a record of type {name} in the state cannot be read", seen=str(exc), hint="restore a copy of the state"
         ) from exc
@@ -104,7 +104,7 @@ class SqliteLedger:
         self, app: str, put: Sequence[Record], *, drop: Sequence[Record] = (), notes: Sequence[Note] = ()
     ) -> None:
         """Write, remove and append in one durable transaction."""
-        rows = [(app, _NAMES[type(r)], r.key, _codec(type(r)).dump_json(r).decode()) for r in put]
+        rows = [(app, _NAMES[type(r)], r.key, msgspec.json.encode(r).decode()) for r in put]
         gone = [(app, _NAMES[type(r)], r.key) for r in drop]
 
         def write(db: sqlite3.Connection) -> None:
