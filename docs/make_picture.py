@@ -1,8 +1,8 @@
 """Draws docs/demo.svg: the demo's own words, as a terminal shows them.
 
 Run by hand when the story changes: ``.venv/bin/python docs/make_picture.py``. It takes as long as the
-demo. The picture must look the same on every machine, so the temporary folder and the port get fixed
-names of the same length, and no font is fetched from anywhere.
+demo. The picture must look the same on every machine, so the temporary folder and the ports get fixed
+names, and no font is fetched from anywhere.
 """
 
 from __future__ import annotations
@@ -16,27 +16,37 @@ from pathlib import Path
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
+from rich.text import Text
 
 from noren.demo.story import tell
 
 PICTURE = Path(__file__).with_name("demo.svg")
-WIDTH = 104
+WIDTH = 110  # columns
 
 
 def main() -> int:
     """Tell the story once and write the picture; the story's exit code."""
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), highlight=False)
+    told = io.StringIO()
+    # No terminal, so that there is no live table; wide, so that lines are wrapped once, below.
+    console = Console(file=told, width=1000, color_system="truecolor", force_terminal=False, highlight=False)
     console.print("[bold]$ make demo[/]")
     code = asyncio.run(tell(console, once=True))
-    PICTURE.write_text(drawn(console))
+    PICTURE.write_text(drawn(told.getvalue()))
     return code
 
 
-def drawn(console: Console) -> str:
-    """What was recorded as SVG, with the same names everywhere."""
-    svg = console.export_svg(title="noren demo", theme=DIMMED_MONOKAI, code_format=_without_fonts(), unique_id="noren")
-    svg = re.sub(r"noren-demo-\w{8}", "noren-demo-the_team", svg)
-    return re.sub(r"(localhost|127\.0\.0\.1):\d{5}", r"\1:18080", svg)
+def drawn(told: str) -> str:
+    """What was told, with ANSI colours, as SVG."""
+    console = Console(record=True, width=WIDTH, file=io.StringIO())
+    console.print(Text.from_ansi(everywhere(told)))
+    return console.export_svg(title="noren demo", theme=DIMMED_MONOKAI, code_format=_without_fonts(), unique_id="noren")
+
+
+def everywhere(told: str) -> str:
+    """The same names on every machine."""
+    told = re.sub(r"\S*/noren-demo-\w+", "/tmp/noren-demo", told)
+    told = re.sub(r"localhost:\d+", "localhost:8080", told)
+    return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:20000", told)
 
 
 def _without_fonts() -> str:
