@@ -107,7 +107,7 @@ class Host:
         if settings_digest(before) != settings_digest(app):
             await self._new_settings(loop)
         async with loop.turn:
-            await loop.mend_route()
+            await loop.router.mend()
 
     async def _new_settings(self, loop: AppLoop) -> None:
         """A new release of the same revision: of the one a person chose, else of the newest considered."""
@@ -132,7 +132,7 @@ class Host:
             loop.tasks.cancel_all()
             book, app = loop.book, loop.book.app
             book.app = replace(app, hosts=())
-            await loop.route()
+            await loop.router.show()
             names = [i.id for i in book.instances]
             await self.ports.proxy.drain(app.name, names, requests=app.drain.requests, connections=app.drain.requests)
             await self.ports.proxy.apply(Routing(app=app.name, hosts=()))

@@ -21,7 +21,6 @@ from noren.core.quarantine import find
 from noren.core.record import AppRecord, Note, Record, ReleaseRecord, RetiringRecord, RolloutRecord
 from noren.core.retire import RetirePhase, Retiring, Running
 from noren.core.rollout import Rollout, RolloutKind, step
-from noren.core.routing import route
 from noren.core.schedule import Wanted, consider
 from noren.engine.book import Book
 from noren.engine.conclude import Conclusion
@@ -29,9 +28,10 @@ from noren.engine.execute import Executor
 from noren.engine.heal import Healer
 from noren.engine.ports import Ports
 from noren.engine.retire import Retirer
+from noren.engine.router import Router
+from noren.engine.shared import Shared
 from noren.engine.tasks import Tasks
 
-PROXY_PAUSE = 1.0  # seconds until a proxy that did not answer is asked again
 _QUIET = (e.Probed, e.Observed)  # events that are recorded only when they change the phase
 
 
@@ -40,15 +40,14 @@ class AppLoop:
 
     def __init__(self, book: Book, ports: Ports, group: asyncio.TaskGroup, superfluous: Callable[[], None]) -> None:
         """``superfluous`` is called when a release may no longer be needed."""
-        self.book = book
-        self.ports = ports
-        self.turn = asyncio.Lock()
-        self.tasks = Tasks(group, self._fault)
-        self.superfluous = superfluous
+        shared = Shared(book=book, ports=ports, tasks=Tasks(group, self._fault))
+        self.book, self.ports, self.tasks, self.turn = book, ports, shared.tasks, shared.turn
+        self.router = Router(shared)
+        self.retirer = Retirer(shared, self.router, superfluous)
+        self.healer = Healer(shared, self.router, self.retirer, watch=self.watch, roll_back=self.roll_back)
+        self._superfluous = superfluous
         self._executor = Executor(book, ports)
         self._conclusion = Conclusion(book, ports)
-        self.healer = Healer(self)
-        self.retirer = Retirer(self)
 
     # --- what is wanted ---------------------------------------------------------------------
 
@@ -289,7 +288,7 @@ class AppLoop:
             self.retirer.retire(retiring)
         self.retirer.make_room()
         self.healer.check()
-        self.superfluous()
+        self._superfluous()
         if conclusion.retry_in is None:
             await self.next()
         else:
@@ -314,40 +313,6 @@ class AppLoop:
                 await self.take(e.Exited(rollout=under_way.rollout.id, exit=ended))
             else:
                 await self.healer.ended(ended)
-
-    async def route(self) -> None:
-        """Make the proxy show what the book says. The turn is ours, and no traffic is being moved."""
-        book = self.book
-        under_way = book.rollout.rollout if book.rollout else None
-        candidate = under_way.running if under_way and under_way.moved else None
-        weight = 0.0
-        if under_way and under_way.phase not in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
-            weight = under_way.weight
-        retiring = [r.retiring for r in book.retiring.values()]
-        await self.ports.proxy.apply(
-            route(
-                book.app, book.built, active=book.record.active, candidate=candidate, weight=weight, retiring=retiring
-            )
-        )
-
-    async def mend_route(self) -> None:
-        """As ``route``; a proxy that does not answer now is told as soon as it does. The turn is ours."""
-        try:
-            await self.route()
-        except TrafficError as exc:
-            await self.book.save(notes=[self.book.note("routing", f"the proxy could not be told yet: {exc}")])
-            if not self.tasks.busy("route"):
-                self.tasks.spawn("route", f"{self.book.app.name}: route", self.routed)
-
-    async def routed(self) -> None:
-        """Until the proxy shows what the book says. The turn is not ours."""
-        while True:
-            try:
-                async with self.turn:
-                    await self.route()
-                return
-            except TrafficError:
-                await asyncio.sleep(PROXY_PAUSE)
 
     async def _observation(self) -> Observation | None:
         try:

@@ -25,7 +25,7 @@ async def recover(loop: AppLoop) -> None:
         adopted = await _adopt(loop, under_way.rollout.instances if under_way else ())
         await _adopt_recorded(loop)
         if under_way is None or not under_way.rollout.phase.over:
-            await loop.mend_route()
+            await loop.router.mend()
         for instance in adopted:
             loop.watch(instance)
         await _resume(loop, adopted)
