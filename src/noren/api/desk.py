@@ -17,8 +17,8 @@ from typing import Any, Protocol
 Json = dict[str, Any]
 
 
-class Reads(Protocol):
-    """What changes nothing."""
+class Records(Protocol):
+    """What is known."""
 
     async def status(self) -> list[Json]:
         """One entry for each app, in the order of the settings."""
@@ -44,24 +44,9 @@ class Reads(Protocol):
         """The log file of a release (default: active, else newest) or of its build; None when it has none."""
         ...
 
-    async def quarantine(self) -> list[Json]:
-        """``[{"app", "revision", "reason", "since"}]``, newest first."""
-        ...
 
-    async def run(self, app: str) -> Json:
-        """``{"release", "directory", "environment": {…}}`` of the active release; the environment has its secrets."""
-        ...
-
-    async def wait(self, app: str, rollout: int) -> Json:
-        """Wait for the verdict: ``{"rollout", "release": n | null, "revision", "outcome", "reason"}``.
-
-        A superseded rollout follows its successor, so ``rollout`` of the answer may be a later one.
-        """
-        ...
-
-
-class Acts(Protocol):
-    """What people decide. Each answers when it is committed, not when it is done."""
+class Rollouts(Protocol):
+    """What people decide of rollouts; each but ``wait`` answers when it is committed, not when it is done."""
 
     async def deploy(self, app: str, revision: str | None, by: str) -> int:
         """Release a revision, or the tip of the branch; the number of the rollout."""
@@ -83,6 +68,17 @@ class Acts(Protocol):
         """End the running rollout: before traffic moved abort it, after it roll back."""
         ...
 
+    async def wait(self, app: str, rollout: int) -> Json:
+        """Wait for the verdict: ``{"rollout", "release": n | null, "revision", "outcome", "reason"}``.
+
+        A superseded rollout follows its successor, so ``rollout`` of the answer may be a later one.
+        """
+        ...
+
+
+class Rules(Protocol):
+    """What triggers may not do."""
+
     async def hold(self, app: str, reason: str, by: str) -> None:
         """Stop triggers, not people. Again: the new reason counts."""
         ...
@@ -91,9 +87,17 @@ class Acts(Protocol):
         """End a hold. Again: no change."""
         ...
 
+    async def quarantine(self) -> list[Json]:
+        """``[{"app", "revision", "reason", "since"}]``, newest first."""
+        ...
+
     async def lift(self, app: str, revision: str, by: str) -> None:
         """Take a revision (or an unambiguous start of it) out of quarantine."""
         ...
+
+
+class Daemon(Protocol):
+    """The daemon itself."""
 
     async def reload(self, prune: bool, dry: bool) -> list[str]:
         """Read the settings again; the plan in sentences. ``dry``: only the plan.
@@ -109,6 +113,10 @@ class Acts(Protocol):
         """
         ...
 
+    async def run(self, app: str) -> Json:
+        """``{"release", "directory", "environment": {…}}`` of the active release; the environment has its secrets."""
+        ...
 
-class Desk(Reads, Acts, Protocol):
+
+class Desk(Records, Rollouts, Rules, Daemon, Protocol):
     """All of it."""

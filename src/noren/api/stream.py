@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from noren.api.desk import Json, Reads
+from noren.api.desk import Desk, Json
 from noren.core.errors import NorenError
 
 HEARTBEAT: Final = 15.0  # seconds; the client gives up after three silent ones
@@ -47,7 +47,7 @@ async def lines(source: AsyncIterator[Json], stopping: asyncio.Event) -> AsyncIt
         await _cancelled(stop, item)
 
 
-async def verdict(desk: Reads, app: str, rollout: int) -> AsyncIterator[Json]:
+async def verdict(desk: Desk, app: str, rollout: int) -> AsyncIterator[Json]:
     """``{"event": …}`` for each line of history of this rollout and its successors, at last ``{"outcome": …}``."""
     outcome = asyncio.create_task(desk.wait(app, rollout))
     history = desk.follow(app, _RECENT)
