@@ -24,18 +24,19 @@ from bench.table import Row
 _NGINX = """
 user root;
 worker_processes auto;
-pid {folder}/nginx.pid;
+pid {folder}/nginx-{port}.pid;
 daemon off;
 events {{ worker_connections 4096; }}
 http {{
   sendfile on; tcp_nopush on; access_log off; gzip off; etag on;
-  open_file_cache max=1000 inactive=60s; open_file_cache_valid 60s;
+  {more}
   keepalive_timeout 65; keepalive_requests 1000000;
   types {{ text/html html; }}
   default_type application/octet-stream;
   server {{ listen 127.0.0.1:{port}; root {root}; }}
 }}
 """
+_FILE_CACHE = "open_file_cache max=1000 inactive=60s; open_file_cache_valid 60s;"
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _BAD = re.compile(r"(Socket errors|Non-2xx).*")
 _CONNECTIONS = 64
@@ -51,6 +52,7 @@ def throughput(rounds: int, seconds: float) -> list[Row]:
         made = stack.enter_context(site())
         ports = {"noren": made.noren.port}
         ports["nginx"] = stack.enter_context(_nginx(made))
+        ports["nginx with file cache"] = stack.enter_context(_nginx(made, _FILE_CACHE))
         ports["caddy"] = stack.enter_context(_caddy(made))
         return [row for what, path in FILES.items() for row in _compared(what, path, ports, rounds, seconds)]
 
@@ -67,9 +69,18 @@ def _compared(what: str, path: str, ports: dict[str, int], rounds: int, seconds:
         Row(f"{what} file, {name}, median", middle[name], "requests/s", rounds, note=_spread(values))
         for name, values in rates.items()
     ]
-    least = 0.8 if what == "1 kB" else None
-    rows.append(Row(f"{what} file, noren : nginx", middle["noren"] / middle["nginx"], "", rounds, least=least))
-    return [*rows, Row(f"{what} file, noren : caddy", middle["noren"] / middle["caddy"], "", rounds)]
+    ratios = [
+        Row(
+            f"{what} file, noren : {name}",
+            middle["noren"] / middle[name],
+            "",
+            rounds,
+            least=0.8 if (what, name) == ("1 kB", "nginx") else None,
+        )
+        for name in rates
+        if name != "noren"
+    ]
+    return rows + ratios
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -88,9 +99,10 @@ def _load(port: int, path: str, seconds: float) -> float:
 
 
 @contextmanager
-def _nginx(made: Site) -> Generator[int]:
-    port, settings = free_port(), made.folder / "nginx.conf"
-    settings.write_text(_NGINX.format(folder=made.folder, port=port, root=made.repository.path))
+def _nginx(made: Site, more: str = "") -> Generator[int]:
+    port = free_port()
+    settings = made.folder / f"nginx-{port}.conf"
+    settings.write_text(_NGINX.format(folder=made.folder, port=port, root=made.repository.path, more=more))
     with _running(["nginx", "-c", str(settings), "-e", str(made.folder / "nginx.log")], port):
         yield port
 
