@@ -162,7 +162,7 @@ class _Daemon:
 
         settings = await read(self._settings.path)
         if settings.server != self._settings.server:
-            raise HostError("[server] has changed", hint="restart the daemon: noren up (apps go on serving meanwhile)")
+            raise HostError("[server] has changed", hint="noren down, then noren up")
         plan = self._host.plan(settings.apps, prune)
         if not dry:
             await self._host.change(settings.apps)

@@ -329,3 +329,23 @@ def test_what_is_quarantined_while_it_waits_for_its_turn_is_not_tried() -> None:
         assert outcomes(world) == [(1, "kept"), (2, "rolled_back")]
 
     run(main())
+
+
+def test_a_release_that_cannot_be_started_again_is_sent_back_once_and_then_tried_with_back_off() -> None:
+    async def main() -> None:
+        world = World()
+        world.source.push(API, "a" * 40)
+        async with started(world) as host:
+            await kept(world, host, "a" * 40, "b" * 40)
+            await asyncio.sleep(400)  # the first release is no longer warm
+            world.runner.trouble.errors["start"] = [ReleaseError("the directory does not exist")] * 1000
+            world.runner.kill(world.runner.of(2)[0])
+            await asyncio.sleep(1800)
+            assert len(world.ledger.receipts("api")) == 3
+            tried = 1000 - len(world.runner.trouble.errors["start"])
+            assert tried < 60
+            world.runner.trouble.errors.clear()
+            await asyncio.sleep(120)
+            assert len(world.runner.of(2)) == 1
+
+    run(main())

@@ -250,7 +250,8 @@ def _observed(r: Rollout, event: e.Observed, now: float) -> Advance:
 def _thin(r: Rollout, event: e.Observed) -> str:
     total, failed = event.new.both.total, event.new.both.failed
     thin = "only " if total < r.app.verify.min_requests else ""
-    return f"{thin}{total} requests, {failed} failed" if total else "no requests"
+    noun = "request" if total == 1 else "requests"
+    return f"{thin}{total} {noun}, {failed} failed" if total else "no requests"
 
 
 def _probed_baking(r: Rollout, event: e.Probed, now: float) -> Advance:

@@ -157,7 +157,7 @@ class _Story:
         reason = release["reason"].splitlines()[0]
         colour = "green" if release["outcome"] == "kept" else "yellow"
         self._console.print(f"  {app}: release {release['release']} [{colour}]{release['outcome']}[/]: ", end="")
-        self._console.print(reason, markup=False, highlight=False)
+        self._console.print(reason, markup=False, soft_wrap=True)
         if release["outcome"] != "kept":
             self._console.print(f"  {app}: release {self._active(app)} serves on; no trigger tries this commit again")
 

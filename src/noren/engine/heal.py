@@ -50,6 +50,7 @@ class Healer:
         self._watch = watch
         self._roll_back = roll_back
         self._exits: list[float] = []
+        self._sent_back: Running | None = None
 
     async def ended(self, ended: Exit) -> None:
         """An instance outside a rollout ended. The turn is ours."""
@@ -99,14 +100,18 @@ class Healer:
         self._exits = [t for t in self._exits if now - t < LOOP_SECONDS] + [now]
 
     async def _send_back(self, failed: int = 0) -> bool:
-        """A crash loop, or too many starts that failed: back to the last release that was kept before this one."""
+        """A crash loop, or too many starts that failed: back to the last release that was kept before this one.
+
+        Once: when that one could not be brought up either, there is only the back-off.
+        """
         book = self._shared.book
         active = book.record.active
         if max(failed, len(self._exits)) < LOOP_EXITS or book.rollout is not None or active is None:
             return False
         earlier = previous(book.releases.values(), active.release)
-        if earlier is None:
+        if earlier is None or (self._sent_back and self._still(self._sent_back)):
             return False
+        self._sent_back = active
         self._exits.clear()
         await self._roll_back(earlier, f"crash loop of release {active.release}")
         return True
@@ -118,7 +123,7 @@ class Healer:
             active = self._shared.book.record.active
             if active is None or self._lacks(active) <= 0:
                 return
-            await asyncio.sleep(pause(len(self._exits)))
+            await asyncio.sleep(pause(max(failed, len(self._exits))))
             release = self._shared.book.release(active.release).release
             if release is not None and await self._replace(release, active):
                 continue

@@ -188,7 +188,7 @@ class AppLoop:
             wanted=wanted,
             at_intent=await self._observation(),
         )
-        note = self.book.note("rollout", f"{rollout.kind} to release {rollout.number} by {rollout.trigger}", rollout)
+        note = self.book.note("rollout", f"{rollout.kind} to release {rollout.number}: {rollout.trigger}", rollout)
         await self.book.save(replace(record, rollouts=rollout.id), started, *put, drop=drop, notes=[note])
         await self.take(e.Begun(rollout=rollout.id))
         return rollout.id

@@ -30,7 +30,7 @@ def find(option: str | None, environ: Mapping[str, str]) -> Path:
     raise SettingsError(
         "no settings file was found",
         seen=f"neither {here} nor {SYSTEM} exists, and neither -c FILE nor NOREN_CONFIG is set",
-        hint="`noren init` writes one for a repository",
+        hint="write a noren.toml: docs/tutorial/first-site.md shows the shortest",
     )
 
 
