@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,24 @@ def test_a_build_that_fills_the_disk_fails_for_that_reason_and_the_next_commit_g
         assert not both.quarantined()
         both.noren.kept("victim", both.victim.commit(page("after")))
         assert shutil.disk_usage(both.noren.state).free > 100 * MEGABYTE, "the failed build was left"
+
+
+def test_on_a_disk_filled_by_others_sites_go_on_and_upgrades_come_back_with_the_space(tmp_path: Path) -> None:
+    with small_disk(tmp_path / ".noren", 200), pair(tmp_path, "a disk that others filled") as both:
+        others = [both.noren.state / "others", both.noren.state / "rest"]
+        for file, block in zip(others, ("1M", "512"), strict=True):
+            command = ["dd", "if=/dev/zero", f"of={file}", f"bs={block}", "status=none"]
+            assert subprocess.run(command, capture_output=True, check=False, timeout=20).returncode, "it is not full"
+        revision = both.victim.commit(page("while it was full"))
+        time.sleep(3)
+        for file in others:
+            file.unlink()
+        # A daemon that could not write down what it does ends and says so; its service manager starts it again.
+        assert both.noren.process is not None
+        if both.noren.process.poll() is not None:
+            assert "free disk space" in both.noren.tail(), both.noren.tail()
+            both.noren.up()
+        both.noren.kept("victim", revision)
 
 
 def test_a_build_that_leaves_hundreds_of_processes_leaves_none(tmp_path: Path) -> None:
