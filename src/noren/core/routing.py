@@ -34,7 +34,9 @@ def route(
     if first:
         backends.append(first.backend(releases[first.release], spare.servers(backup=True) if spare else ()))
     if second:
-        backends.append(second.backend(releases[second.release]))
+        # On the way back: what met the candidate as it died still waits in its backend for a second try.
+        back = active.servers(backup=True) if active and second is candidate and weight <= 0 else ()
+        backends.append(second.backend(releases[second.release], back))
     backends += [_retired(r, releases) for r in retiring if r.phase is not RetirePhase.STOPPING]
     backends = _merged(backends)
     return Routing(

@@ -32,7 +32,9 @@ CONFIRMATIONS = 3  # answers in a row through the public listener before a switc
 OBSERVE_EVERY = 0.25  # seconds; a release that only fails is seen after 5 requests, at most this much later
 GO_BACK_PATIENCE = 30.0  # seconds for a proxy that is being started again
 GO_BACK_PAUSE = 0.25  # seconds between two tries
-SETTLE = 0.25  # seconds in which answers of the candidate that were under way still reach the receipt
+# Seconds in which answers of the candidate that were under way still reach the receipt, and in which requests that
+# met it as it died get their second try: the proxy waits 300 ms before that.
+SETTLE = 0.4
 
 
 class Executor:
