@@ -346,15 +346,22 @@ class Traffic:
         return Traffic(self.reads - other.reads, self.writes - other.writes)
 
 
+OVERDUE = 2  # seconds; an answer later than this is as good as none to who waits for it
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """Cumulative counters of an app, by number of the release that answered.
 
     They only grow while ``proxy`` (an id of the proxy process) stays the same; Noren's own probes are excluded.
+    ``waiting`` are requests of now without the head of an answer, counted as failed; ``overdue`` those of them
+    that wait for ``OVERDUE`` seconds or longer.
     """
 
     proxy: str
     releases: dict[int, Traffic] = field(default_factory=dict[int, Traffic])
+    waiting: dict[int, Traffic] = field(default_factory=dict[int, Traffic])
+    overdue: dict[int, Traffic] = field(default_factory=dict[int, Traffic])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

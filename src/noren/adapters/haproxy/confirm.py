@@ -6,6 +6,7 @@ Called by the proxy after a switch. Each question is a connection of its own, be
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import h11
@@ -42,17 +43,21 @@ def question(app: App, token: str) -> h11.Request:
     return h11.Request(method="GET", target=below + path, headers=headers)
 
 
-async def ask(address: Address, request: h11.Request, timeout: float) -> Answer:
-    """One answer of one listener, at most ``timeout`` seconds; never raises for what it is."""
+async def ask(address: Address, request: h11.Request, timeout: float, asking: Callable[[str], None]) -> Answer:
+    """One answer of one listener, at most ``timeout`` seconds; never raises for what it is.
+
+    ``asking`` is told the port that asks, before it does.
+    """
     try:
         async with asyncio.timeout(timeout):
-            return await _ask(address, request)
+            reader, writer = await asyncio.open_connection(*address.reachable)
+            asking(str(writer.get_extra_info("sockname")[1]))
+            return await _ask(reader, writer, request)
     except (OSError, TimeoutError, h11.RemoteProtocolError) as exc:
         return Answer("", None, f"no answer at {address}: {exc or 'too late'}")
 
 
-async def _ask(address: Address, request: h11.Request) -> Answer:
-    reader, writer = await asyncio.open_connection(*address.reachable)
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: h11.Request) -> Answer:
     try:
         connection = h11.Connection(h11.CLIENT)
         writer.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))

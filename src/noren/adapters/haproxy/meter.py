@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Collection
 
 from noren.adapters.haproxy import stats
@@ -15,19 +16,26 @@ from noren.adapters.haproxy.folder import COUNTERS, Folder
 from noren.adapters.haproxy.runtime import Runtime
 from noren.adapters.haproxy.stats import Rows
 from noren.adapters.haproxy.table import Table
-from noren.core.model import Observation, Traffic
+from noren.adapters.haproxy.waiting import Waiting, by_release, parse
+from noren.core.model import OVERDUE, Observation, Traffic
 
 _log = logging.getLogger(__name__)
 
+_OWN_KEPT = 100
+
 
 class Meter:
-    """Counters by app and release, of one HAProxy after the other."""
+    """Counters by app and release, of one HAProxy after the other.
+
+    ``own`` are the client ports of our own newest probes: what they wait for is nobody's loss.
+    """
 
     def __init__(self, folder: Folder, runtime: Runtime) -> None:
         self._folder = folder
         self._runtime = runtime
         self._counters = Counters()
         self._seen: dict[str, dict[int, Traffic]] = {}
+        self.own: deque[str] = deque(maxlen=_OWN_KEPT)
 
     def load(self) -> None:
         """Read the books of the last daemon; what cannot be read counts as nothing."""
@@ -90,4 +98,17 @@ class Meter:
         slots = [slot for slot, kept in self._counters.slots.items() if kept.app == app]
         rows = {slot: await stats.read(self._runtime, slot) for slot in slots}
         self._seen[app] = highest(self._seen.get(app, {}), self._counters.releases(app, rows))
-        return Observation(proxy=self._counters.proxy, releases=self._seen[app])
+        waits = await self._waiting({slot for slot in slots if rows[slot].current})
+        return Observation(
+            proxy=self._counters.proxy,
+            releases=self._seen[app],
+            waiting=by_release(waits),
+            overdue=by_release(each for each in waits if each.age >= OVERDUE),
+        )
+
+    async def _waiting(self, slots: Collection[str]) -> list[Waiting]:
+        """Requests that wait in these slots, without our own probes."""
+        if not slots:
+            return []
+        found = list(parse(await self._runtime.ask("show sess"), slots))
+        return [each for each in found if each.port not in self.own]

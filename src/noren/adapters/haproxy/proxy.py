@@ -158,11 +158,12 @@ class HAProxy:
 
     async def _confirm(self, address: Address, app: App, release: int, times: int) -> None:
         answer = confirm.Answer("", None, f"no answer at {address}")
+        question = confirm.question(app, self._token)
         row = 0
         try:
             async with asyncio.timeout(_CONFIRM_DEADLINE):
                 while row < times:
-                    answer = await confirm.ask(address, confirm.question(app, self._token), _ASK_TIMEOUT)
+                    answer = await confirm.ask(address, question, _ASK_TIMEOUT, self._meter.own.append)
                     self._uncount(app.name, answer)
                     row = row + 1 if answer.release(app.name) == release else 0
                     await asyncio.sleep(0 if row else _ASK_PAUSE)
