@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from noren.prove.checks import names_its_release
 from noren.prove.downloads import Downloads
 from noren.prove.keepalive import KeepAlive, NewConnection, Posts
-from noren.prove.ledger import Ledger
+from noren.prove.ledger import Ledger, Record
 from noren.prove.load import Load
 from noren.prove.proof import Proof
 from noren.prove.request import Target, gets
 from noren.prove.sockets import WebSockets
 from noren.prove.streams import Streams
+from noren.prove.summary import Percentiles
 from noren.prove.uploads import Uploads
 from tests.daemon import no_leftovers
 from tests.proofs.background import Background
 from tests.proofs.claim import LATE, claim, sized
 from tests.proofs.ledger_app import SERVERS, LedgerApp
-from tests.proofs.window import ended_in, failures, latency
+from tests.proofs.window import ended_in, failures, latency, seconds
 
 STEADY = 4.0  # seconds before the first rollout
 MB = 1_000_000
@@ -44,7 +46,7 @@ def short_requests(target: Target, share: float = 1.0) -> list[Load]:
     ]
 
 
-def rolled_out(shop: LedgerApp, rollouts: int, loads: list[Load]) -> tuple[Ledger, list[dict[str, object]]]:
+def rolled_out(shop: LedgerApp, rollouts: int, loads: list[Load]) -> tuple[Ledger, list[dict[str, Any]]]:
     """Roll out again and again while the loads run: the client's ledger and the receipts."""
     with Background(*loads) as traffic:
         time.sleep(STEADY)
@@ -52,18 +54,35 @@ def rolled_out(shop: LedgerApp, rollouts: int, loads: list[Load]) -> tuple[Ledge
     return traffic.ledger, receipts
 
 
-def judged_latency(ledger: Ledger, receipts: list[dict[str, object]]) -> str:
-    """p99 while rolling out is at most twice that before; no judgement where the generator itself was late."""
+def judged_latency(ledger: Ledger, receipts: list[dict[str, Any]]) -> str:
+    """p99 from the switch on, and in the whole rollout, is at most twice that before.
+
+    No judgement where the generator's own lateness is half of what is to be judged: on few cores it competes with the
+    builds and starts of new instances for the processor.
+    """
     first = min(record.wall for record in ledger.records) + 1.0
     before = latency(record for record in ledger.records if first <= record.wall <= first + STEADY - 1.0)
-    inside = [record for receipt in receipts for record in ended_in(ledger, receipt)]
-    during = latency(inside)
-    late = sorted(record.late for record in inside)[int(len(inside) * 0.99)]
-    figures = f"p99 {before.p99:.1f} ms before, {during.p99:.1f} ms during (late p99 {late * 1000:.1f} ms)"
-    if late > LATE:
-        return f"not judged, the generator was late: {figures}"
-    assert during.p99 <= 2 * before.p99, figures
-    return figures
+    whole = [record for receipt in receipts for record in ended_in(ledger, receipt)]
+    moved = [record for receipt in receipts for record in since_switch(ledger, receipt)]
+    return f"p99 {before.p99:.1f} ms before; " + "; ".join(
+        _judged(what, before, records) for what, records in (("whole rollouts", whole), ("from the switch on", moved))
+    )
+
+
+def since_switch(ledger: Ledger, receipt: dict[str, Any]) -> list[Record]:
+    """Requests of the window that were due after the switch began."""
+    before = [phase["seconds"] for phase in receipt["phases"] if phase["phase"] not in ("shifting", "baking")]
+    switch = seconds(receipt["started_at"]) + sum(before)
+    return [record for record in ended_in(ledger, receipt) if record.wall >= switch]
+
+
+def _judged(what: str, before: Percentiles, records: list[Record]) -> str:
+    during, late = latency(records), Percentiles.of(record.late for record in records)
+    figures = f"{what} {during.p99:.1f} ms (generator late p99 {late.p99:.1f} ms"
+    if late.p99 > before.p99 * LATE:
+        return f"{figures}: not judged)"
+    assert during.p99 <= 2 * before.p99, f"{figures}), before {before.p99:.1f} ms"
+    return f"{figures})"
 
 
 @sized(("rollouts", "bake"), (3, 3), (25, 5))
@@ -78,8 +97,8 @@ def test_no_request_is_lost_and_each_order_is_executed_once(
     assert proof.lost == 0, "\n".join(proof.lines())
     assert [receipt["outcome"] for receipt in receipts] == ["kept"] * rollouts
     assert {failures(ledger, receipt) for receipt in receipts} == {(0, 0)}
-    assert [receipt["requests"]["failed"] for receipt in receipts] == [0] * rollouts  # type: ignore[index]
-    switches = max(float(receipt["switch_ms"]) for receipt in receipts)  # type: ignore[arg-type]
+    assert [receipt["requests"]["failed"] for receipt in receipts] == [0] * rollouts
+    switches = max(float(receipt["switch_ms"]) for receipt in receipts)
     claim(
         "nothing is lost by upgrades of an app",
         f"{len(ledger.records)} requests, {rollouts} rollouts, 0 lost; {proof.once and proof.once.lines()[0]};"

@@ -160,6 +160,7 @@ class Round:
         missing = [words for words in kind.reason if words not in receipt["reason"]]
         assert not missing, f"{missing} not in: {receipt['reason']}"
         lost = Counter(f"{r.outcome} {r.status or ''}".strip() for r in ended_in(ledger, receipt) if r.lost)
+        assert not lost["wrong status 503"], "the proxy had nobody to ask, though the old release was there"
         figures = f"{receipt['requests']['failed']} failed ({dict(lost)})" if lost else "0 failed"
         if kind.back is None:
             return figures
