@@ -71,9 +71,12 @@ class Poll:
         for loop in loops:
             if tip != loop.book.record.tip:
                 try:
-                    await loop.found(tip, await self._source.commit(loop.book.app, tip), "poll")
+                    commit = await self._source.commit(loop.book.app, tip)
                 except NorenError as exc:
                     problems[loop.book.app.name] = str(exc)
+                else:
+                    # A task of the app: a reload ends ours, and must not end it between two commits to the ledger.
+                    loop.tasks.spawn("trigger", f"{loop.book.app.name}: trigger", loop.found, tip, commit, "poll")
         return problems
 
 
