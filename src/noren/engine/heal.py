@@ -61,6 +61,7 @@ class Healer:
             text = f"{ended.instance} {ended}" + (f"; the end of its log:\n{ended.log_tail}" if ended.log_tail else "")
             await book.save(*put, notes=[book.note("exit", text)])
             await self._router.mend()
+            self._sweep(active, ended.instance)
             self._count()
             if not await self._send_back():
                 self.check()
@@ -78,8 +79,14 @@ class Healer:
         note = shared.book.note("exit", f"{ended.instance}, retired, {ended}")
         await shared.book.save(*([left] if left.retiring.running.instances else []), drop=[record], notes=[note])
         await self._router.mend()
+        self._sweep(running, ended.instance)
         if left.retiring.running.instances:
             self._retirer.retire(left)
+
+    def _sweep(self, running: Running, name: str) -> None:
+        for instance in running.instances:
+            if instance.id == name:
+                self._retirer.sweep(instance)
 
     def check(self) -> None:
         """Start what the active release lacks, unless that is under way."""
@@ -160,10 +167,14 @@ class Healer:
         clock = self._shared.ports.clock
         until = clock.monotonic() + ready.deadline
         good, answer = 0, None
-        while good < ready.successes and clock.monotonic() < until:
-            answer = await self._shared.ports.probes.probe(release.app, instance, ready)
-            good = good + 1 if answer.ok else 0
-            await asyncio.sleep(ready.interval)
+        exited = asyncio.ensure_future(self._shared.ports.runners[release.app.kind].exited(instance))
+        try:
+            while good < ready.successes and clock.monotonic() < until and not exited.done():
+                answer = await self._shared.ports.probes.probe(release.app, instance, ready)
+                good = good + 1 if answer.ok else 0
+                await asyncio.wait({exited}, timeout=ready.interval)
+        finally:
+            exited.cancel()
         if good < ready.successes and answer:
             await self._say(f"{instance.id} did not become ready: {answer.url} {answer.problem}")
         return good >= ready.successes

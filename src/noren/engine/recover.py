@@ -11,8 +11,9 @@ from dataclasses import replace
 from functools import partial
 
 from noren.core import events as e
+from noren.core.errors import OutsideError
 from noren.core.model import Instance
-from noren.core.record import Record, RetiringRecord
+from noren.core.record import Record, RetiringRecord, RolloutRecord
 from noren.core.retire import RetirePhase, Running
 from noren.core.rollout import Rollout
 from noren.engine.loop import AppLoop
@@ -39,7 +40,8 @@ async def _resume(loop: AppLoop, adopted: Sequence[Instance]) -> None:
         loop.healer.check()
         await loop.next()
     elif under_way.rollout.phase.over:
-        await loop.conclude(under_way)
+        await loop.conclude(_still(under_way, adopted, loop.book.record.active))
+        await loop.router.mend()
     else:
         now = loop.ports.clock.monotonic()
         known = replace(under_way, rollout=_with(under_way.rollout, adopted))
@@ -58,17 +60,39 @@ def _with(rollout: Rollout, adopted: Sequence[Instance]) -> Rollout:
     return replace(rollout, running=replace(rollout.running, instances=instances))
 
 
+def _still(record: RolloutRecord, adopted: Sequence[Instance], active: Running | None) -> RolloutRecord:
+    """The outcome stands, but what did not live through the end of Noren is not there to be active or to retire."""
+    rollout = record.rollout
+    running = replace(rollout.running, instances=tuple(adopted)) if rollout.running else None
+    return replace(record, rollout=replace(rollout, running=running, old=active if rollout.old else None))
+
+
 async def _adopt(loop: AppLoop, instances: Sequence[Instance]) -> list[Instance]:
     """Those that still run; what others left behind (children, a port) is cleaned up."""
-    runner = loop.ports.runners[loop.book.app.kind]
     found: list[Instance] = []
     for instance in instances:
-        adopted = await runner.adopt(instance)
+        adopted = await _adopted(loop, instance)
         if adopted is None:
-            await runner.stop(instance, loop.book.app.drain.grace)
+            await _cleaned_up(loop, instance)
         else:
             found.append(adopted)
     return found
+
+
+async def _adopted(loop: AppLoop, instance: Instance) -> Instance | None:
+    try:
+        return await loop.ports.runners[loop.book.app.kind].adopt(instance)
+    except OutsideError as exc:
+        await loop.book.save(notes=[loop.book.note("fault", f"{instance.id} cannot be adopted: {exc}")])
+        return None
+
+
+async def _cleaned_up(loop: AppLoop, instance: Instance) -> None:
+    """What cannot be ended now is left to the retirer: it keeps neither this app nor the others from starting."""
+    try:
+        await loop.ports.runners[loop.book.app.kind].stop(instance, loop.book.app.drain.grace)
+    except OutsideError:
+        loop.retirer.sweep(instance)
 
 
 async def _adopt_recorded(loop: AppLoop) -> None:
@@ -77,7 +101,7 @@ async def _adopt_recorded(loop: AppLoop) -> None:
     put: list[Record] = []
     drop: list[Record] = []
     if book.record.healing:
-        await loop.ports.runners[book.app.kind].stop(book.record.healing, book.app.drain.grace)
+        await _cleaned_up(loop, book.record.healing)
     if book.record.active:
         put += book.with_active(await _alive(loop, book.record.active))
     for record in map(partial(_clamped, loop), book.retiring.values()):

@@ -10,11 +10,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from noren.core.errors import TrafficError
+from noren.core.errors import OutsideError, TrafficError
+from noren.core.model import Instance
 from noren.core.record import RetiringRecord
 from noren.core.retire import RetirePhase, crowded_out
 from noren.engine.router import PROXY_PAUSE, Router
 from noren.engine.shared import Shared
+
+IMMORTAL_PAUSE = 60.0  # seconds until what survived SIGKILL is ended again
 
 
 class Retirer:
@@ -41,6 +44,22 @@ class Retirer:
         records = tuple(self._shared.book.retiring.values())
         for retiring in crowded_out(tuple(r.retiring for r in records)):
             self.retire(RetiringRecord(retiring=retiring), at_once=True)
+
+    def sweep(self, instance: Instance) -> None:
+        """End what an instance left that exited by itself: children, its port, its log."""
+        self._shared.tasks.spawn(f"sweep {instance.id}", f"sweep {instance.id}", self._end, instance)
+
+    async def _end(self, instance: Instance) -> None:
+        """Until it is gone: a process that survives SIGKILL (a dead disk, a network share) is nobody else's fault."""
+        shared, said = self._shared, False
+        while True:
+            try:
+                return await shared.ports.runners[shared.book.app.kind].stop(instance, shared.book.app.drain.grace)
+            except OutsideError as exc:
+                if not said:
+                    await shared.book.save(notes=[shared.book.note("fault", f"{instance.id} is still there: {exc}")])
+                said = True
+                await asyncio.sleep(IMMORTAL_PAUSE)
 
     async def _retire(self, key: str, at_once: bool) -> None:
         await self._cool(key, at_once)
@@ -79,10 +98,9 @@ class Retirer:
         shared = self._shared
         await self._router.shown()
         record = shared.book.retiring[key]
-        runner = shared.ports.runners[shared.book.app.kind]
         for instance in record.retiring.running.instances:
             shared.tasks.cancel(instance.id)
-            await runner.stop(instance, shared.book.app.drain.grace)
+            await self._end(instance)
         async with shared.turn:
             note = shared.book.note("retire", f"release {record.retiring.running.release} stopped")
             await shared.book.save(drop=[record], notes=[note])
