@@ -7,10 +7,10 @@ the others'.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import replace
 
-from noren.core.errors import NorenError, UsageError
+from noren.core.errors import NorenError, TrafficError, UsageError
 from noren.core.model import App, Routing, build_key, settings_digest
 from noren.core.quarantine import find
 from noren.core.release import superfluous
@@ -32,6 +32,7 @@ class Host:
         self._group = group
         self._poll = Poll(ports.source, group)
         self._pruning = asyncio.Event()
+        self._changing = asyncio.Lock()
 
     async def start(self, apps: Iterable[App]) -> None:
         """Take up every app where it was left, then look at the repositories."""
@@ -73,17 +74,24 @@ class Host:
 
     async def change(self, apps: Mapping[str, App]) -> None:
         """Make the host run these apps; call ``plan`` first."""
-        self._poll.stop()
-        try:
-            for name in [n for n in self.loops if n not in apps]:
-                await self._close(self.loops.pop(name))
-            for app in apps.values():
-                if app.name in self.loops:
-                    await self._change(self.loops[app.name], app)
-                else:
-                    await self._open(app)
-        finally:
-            self._poll.watch(self.loops)
+        async with self._changing:
+            self._poll.stop()
+            try:
+                # A host that moves is given to its new app before the old one lets go of it.
+                for app in sorted(apps.values(), key=self._gives_away):
+                    if app.name in self.loops:
+                        await self._change(self.loops[app.name], app)
+                    else:
+                        await self._open(app)
+                for name in [n for n in self.loops if n not in apps]:
+                    await self._close(self.loops[name])
+                    del self.loops[name]
+            finally:
+                self._poll.watch(self.loops)
+
+    def _gives_away(self, app: App) -> bool:
+        known = self.loops.get(app.name)
+        return known is not None and not set(known.book.app.hosts) <= set(app.hosts)
 
     async def _open(self, app: App) -> None:
         book = Book(app, self.ports.ledger, self.ports.clock, self.changed)
@@ -127,12 +135,19 @@ class Host:
             await loop.want(record, Wanted(revision=revision, trigger="settings"), note)
 
     async def _close(self, loop: AppLoop) -> None:
-        """No new requests, let the running ones end, stop; its records stay for the case that it comes back."""
+        """No new requests, let the running ones end, stop; its records stay for the case that it comes back.
+
+        Raises TrafficError with nothing changed when the proxy does not answer.
+        """
         async with loop.turn:
-            loop.tasks.cancel_all()
             book, app = loop.book, loop.book.app
             book.app = replace(app, hosts=())
-            await loop.router.show()
+            try:
+                await loop.router.show()
+            except TrafficError:
+                book.app = app
+                raise
+            loop.tasks.cancel_all()
             names = [i.id for i in book.instances]
             await self.ports.proxy.drain(app.name, names, requests=app.drain.requests, connections=app.drain.requests)
             await self.ports.proxy.apply(Routing(app=app.name, hosts=()))
@@ -144,10 +159,9 @@ class Host:
     async def stop(self) -> None:
         """End every instance; the records say what to start again."""
         self._poll.stop()
-        async with asyncio.TaskGroup() as group:
-            for loop in self.loops.values():
-                loop.tasks.cancel_all()
-                group.create_task(self._end(loop))
+        for loop in self.loops.values():
+            loop.tasks.cancel_all()
+        await _all(self._end(loop) for loop in self.loops.values())
 
     def leave(self) -> None:
         """Stop deciding and let everything run: the next start adopts it."""
@@ -158,9 +172,7 @@ class Host:
     async def _end(self, loop: AppLoop) -> None:
         book = loop.book
         runner = self.ports.runners[book.app.kind]
-        async with asyncio.TaskGroup() as group:
-            for instance in book.instances:
-                group.create_task(runner.stop(instance, book.app.drain.grace))
+        await _all(runner.stop(instance, book.app.drain.grace) for instance in book.instances)
 
     # --- pruning ----------------------------------------------------------------------------
 
@@ -171,12 +183,12 @@ class Host:
             try:
                 await self.prune()
             except NorenError as exc:
-                for loop in self.loops.values():
+                for loop in list(self.loops.values()):
                     await loop.book.save(notes=[loop.book.note("fault", f"pruning failed: {exc}")])
 
     async def prune(self) -> None:
         """Forget releases that nothing can go back to, and remove the builds that no release needs."""
-        for loop in self.loops.values():
+        for loop in list(self.loops.values()):  # a reload may change them meanwhile
             async with loop.turn:
                 await self._prune(loop)
         keys = {r.artifact.key for loop in self.loops.values() for r in loop.book.releases.values() if r.artifact}
@@ -192,3 +204,11 @@ class Host:
         for release in superfluous(book.releases.values(), keep=book.app.keep, in_use=in_use):
             await self.ports.source.forget(book.app, release.number)
             await book.save(replace(release, artifact=None))
+
+
+async def _all(works: Iterable[Awaitable[None]]) -> None:
+    """All to their end, at once, and then the first error: what cannot be ended must not save the others."""
+    outcomes = await asyncio.gather(*works, return_exceptions=True)
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome
