@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -168,11 +168,15 @@ class FakeProbes:
 
 
 class FakeProxy:
-    """Serves ``rate`` requests a second of virtual time; releases in ``failing`` answer that share of them badly."""
+    """Serves ``rate`` requests a second of virtual time; releases in ``failing`` answer that share of them badly,
+    those in ``hanging`` none; ``on_confirm`` happens before each answer of ``confirm``."""
 
     def __init__(self, rate: float = 100.0) -> None:
         self.rate = rate
         self.failing: dict[int, float] = {}
+        self.hanging: set[int] = set()
+        self.hung = 0
+        self.on_confirm: Callable[[], None] = lambda: None
         self.routing: dict[str, Routing] = {}
         self.history: list[Routing] = []
         self.drained: list[str] = []
@@ -188,6 +192,7 @@ class FakeProxy:
         self.history.append(routing)
 
     async def confirm(self, app: App, release: int, times: int) -> None:
+        self.on_confirm()
         await self.trouble.meet("confirm")
         assert self.release(app.name) == release
 
@@ -199,7 +204,10 @@ class FakeProxy:
     async def observe(self, app: str) -> Observation:
         await self.trouble.meet("observe")
         self._serve(app)
-        return Observation(proxy=self.id, releases=dict(self._counts.get(app, {})))
+        waiting = {r: Traffic(reads=Counts(failed=self.hung)) for r in self.hanging if self.hung}
+        return Observation(
+            proxy=self.id, releases=dict(self._counts.get(app, {})), waiting=waiting, overdue=dict(waiting)
+        )
 
     def samples(self, app: str, since: float) -> Sequence[Sample]:
         return ()
@@ -217,6 +225,9 @@ class FakeProxy:
         release = self.release(app)
         if release is not None:
             total = round(seconds * self.rate)
+            if release in self.hanging:
+                self.hung += total
+                return
             failed = round(total * self.failing.get(release, 0.0))
             counts = self._counts.setdefault(app, {})
             counts[release] = counts.get(release, Traffic()) + Traffic(reads=Counts(total - failed, failed))

@@ -104,9 +104,13 @@ class Shifted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShiftFailed(Event):
-    """The proxy did not take the change, or the public listener did not show it."""
+    """The proxy did not take the change, or the public listener did not show it.
+
+    ``own_fault``: because the candidate does not answer, not even when it is asked directly.
+    """
 
     reason: str
+    own_fault: bool = False
 
     def __str__(self) -> str:
         return self.reason
@@ -114,10 +118,14 @@ class ShiftFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed(Event):
-    """Answers of the old release (since long) and of the candidate (since the switch)."""
+    """Answers of the old release (since long) and of the candidate (since the switch).
+
+    Requests that are overdue count as failed; ``overdue`` is how many of the candidate's are.
+    """
 
     old: Traffic
     new: Traffic
+    overdue: int = 0
 
     def __str__(self) -> str:
         return f"{self.new.both.total} requests, {self.new.both.failed} failed"

@@ -12,6 +12,7 @@ from typing import Any
 
 from noren.core.model import Counts, Observation, Sample, Traffic
 from noren.core.record import RolloutRecord
+from noren.core.verdict import Outcome
 
 BEFORE = 60.0  # seconds before the intent that count as "before"
 
@@ -52,6 +53,8 @@ def receipt(
     switched = record.switched if record.switched is not None else verdict_at
     base = record.at_intent
     by_release = spent(base, final) if base and final and base.proxy == final.proxy else _since_restart(final)
+    if verdict.outcome is Outcome.ROLLED_BACK and final:
+        by_release = _with_waiting(by_release, rollout.number, final)
     return {
         "rollout": rollout.id,
         "kind": rollout.kind.value,
@@ -82,6 +85,12 @@ def receipt(
 def _since_restart(final: Observation | None) -> dict[int, Traffic]:
     """The proxy died in between: what is left are the answers of the new process."""
     return dict(final.releases) if final else {}
+
+
+def _with_waiting(by_release: dict[int, Traffic], number: int, final: Observation) -> dict[int, Traffic]:
+    """A release that was sent back answers no more: what waits for it now has no complete answer."""
+    waiting = by_release.get(number, Traffic()) + final.waiting.get(number, Traffic())
+    return {**by_release, number: waiting}
 
 
 def _requests(by_release: dict[int, Traffic]) -> dict[str, int]:

@@ -30,7 +30,7 @@ from noren.core.instructions import (
     StartInstance,
     StopCandidate,
 )
-from noren.core.model import App, Artifact, Instance, ProbeAnswer, Release
+from noren.core.model import OVERDUE, App, Artifact, Instance, ProbeAnswer, Release
 from noren.core.phase import BEFORE_TRAFFIC, Phase
 from noren.core.retire import Running
 from noren.core.strategy import Step, steps
@@ -234,7 +234,7 @@ def _all_good(r: Rollout, now: float) -> tuple[tuple[str, Health], ...]:
 
 
 def _shift_failed(r: Rollout, event: e.ShiftFailed, now: float) -> Advance:
-    return _give_up(r, event.reason, now, Fault.OUTSIDE)
+    return _give_up(r, event.reason, now, _fault(event.own_fault))
 
 
 # --- the verdict ------------------------------------------------------------------------------
@@ -244,7 +244,10 @@ def _observed(r: Rollout, event: e.Observed, now: float) -> Advance:
     r = replace(r, judged=_thin(r, event))
     # Without an old release there is nothing better to send the traffic to.
     finding = find_fault(event.old, event.new, r.app.verify) if r.old is not None else None
-    return _give_up(r, finding.reason, now) if finding else (r, [])
+    if finding is None:
+        return r, []
+    late = f"; {event.overdue} of them got no answer within {OVERDUE} s" if event.overdue else ""
+    return _give_up(r, f"{finding.reason}{late}", now)
 
 
 def _thin(r: Rollout, event: e.Observed) -> str:

@@ -21,7 +21,7 @@ from noren.core.instructions import (
     StartInstance,
     StopCandidate,
 )
-from noren.core.model import Release, Traffic
+from noren.core.model import OVERDUE, Release, Traffic
 from noren.core.receipt import spent
 from noren.core.rollout import Rollout
 from noren.core.routing import route
@@ -96,11 +96,21 @@ class Executor:
             if instruction.weight >= 1:
                 await self._ports.proxy.confirm(self._book.app, rollout.number, CONFIRMATIONS)
         except TrafficError as exc:
-            yield e.ShiftFailed(rollout=rollout.id, reason=str(exc))
+            silent = await self._silent(rollout)
+            yield e.ShiftFailed(rollout=rollout.id, reason=silent or str(exc), own_fault=bool(silent))
             return
         yield e.Shifted(rollout=rollout.id, ms=(clock.monotonic() - started) * 1000)
 
+    async def _silent(self, rollout: Rollout) -> str:
+        """Why the candidate does not answer when it is asked directly; "" when it does, and the proxy is to blame."""
+        for instance in rollout.instances:
+            answer = await self._ports.probes.probe(rollout.app, instance, rollout.app.ready)
+            if not answer.ok:
+                return f"stopped answering at the switch: {answer.url} {answer.problem}"
+        return ""
+
     async def _observe(self, rollout: Rollout) -> AsyncGenerator[e.Event, None]:
+        none = Traffic()
         while True:
             await asyncio.sleep(OBSERVE_EVERY)
             record = self._book.rollout
@@ -112,8 +122,14 @@ class Executor:
                 continue  # a proxy that is being started again says nothing about the release
             base = record.at_switch
             fresh = spent(base, now) if base.proxy == now.proxy else now.releases
-            old = base.releases.get(rollout.old.release, Traffic()) if rollout.old else Traffic()
-            yield e.Observed(rollout=rollout.id, old=old, new=fresh.get(rollout.number, Traffic()))
+            late = now.overdue.get(rollout.number, none)
+            number = rollout.old.release if rollout.old else 0
+            yield e.Observed(
+                rollout=rollout.id,
+                old=base.releases.get(number, none) + base.overdue.get(number, none),
+                new=fresh.get(rollout.number, none) + late,
+                overdue=late.both.failed,
+            )
 
     async def _go_back(self, rollout: Rollout) -> AsyncGenerator[e.Event, None]:
         clock = self._ports.clock
@@ -129,8 +145,21 @@ class Executor:
                     yield e.GoBackFailed(rollout=rollout.id, reason=str(exc))
                     return
                 await asyncio.sleep(GO_BACK_PAUSE)
-        await asyncio.sleep(SETTLE)
+        await self._settled(rollout)
         yield e.WentBack(rollout=rollout.id)
+
+    async def _settled(self, rollout: Rollout) -> None:
+        """Until the candidate has answered what it had, as long as an answer may take: the receipt counts it."""
+        clock = self._ports.clock
+        until = clock.monotonic() + OVERDUE
+        while clock.monotonic() < until:
+            await asyncio.sleep(SETTLE)
+            try:
+                now = await self._ports.proxy.observe(rollout.app.name)
+            except TrafficError:
+                return
+            if not now.waiting.get(rollout.number, Traffic()).both.failed:
+                return
 
     async def _stop(self, rollout: Rollout) -> AsyncGenerator[e.Event, None]:
         runner = self._ports.runners[rollout.app.kind]
