@@ -162,6 +162,28 @@ def test_idle_clients_do_not_hold_a_drain_and_get_the_new_release_on_their_conne
     asyncio.run(check())
 
 
+def test_drain_waits_for_what_an_instance_answers_as_a_backup_that_is_no_longer_named(tmp_path: Path) -> None:
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path, port) as haproxy, upstreams("warm", "died", "healed") as (warm, died, healed):
+            old = backend(1, server("i1", 1, warm))
+            await haproxy.apply(routing(backend(2, server("i2", 2, died), server("i1", 1, warm, backup=True)), old))
+            died.kill()
+            long = asyncio.create_task(fetch(port, "/wait"))
+            while not any("/wait" in head for head in warm.seen):  # noqa: ASYNC110 - the app tells by what it saw
+                await asyncio.sleep(0.01)
+            await haproxy.apply(routing(backend(2, server("i3", 2, healed)), old))
+
+            draining = asyncio.create_task(haproxy.drain("a", ["i1"], requests=10, connections=10))
+            await asyncio.sleep(1.5)
+            assert not draining.done(), "its process would be stopped in the middle of an answer"
+            warm.go.set()
+            assert (await long).body == "warm"
+            assert await draining == 0
+
+    asyncio.run(check())
+
+
 def test_drain_cuts_what_is_left_at_its_limit_and_counts_it(tmp_path: Path) -> None:
     async def check() -> None:
         port = free_port()

@@ -88,11 +88,11 @@ class HAProxy:
                     raise outcome
 
     async def drain(self, app: str, instances: Sequence[str], *, requests: float, connections: float) -> int:
-        """Proxy.drain: in every backend of the app, whether they are its servers or its backups."""
+        """Proxy.drain: wherever they answer, as servers of a release or as backups of another."""
         self._board.draining |= set(instances)
         try:
             await self._through(self._board.mend)
-            servers = self._board.servers(app, instances)
+            servers = await self._through(lambda: self._board.servers(instances))
             return await drain.drain(self._runtime, servers, {"read": connections, "write": requests})
         except asyncio.CancelledError:
             self._board.draining -= set(instances)

@@ -15,8 +15,8 @@ from noren.adapters.haproxy.folder import TABLE, Folder
 from noren.adapters.haproxy.meter import Meter
 from noren.adapters.haproxy.plan import plan
 from noren.adapters.haproxy.runtime import Runtime
-from noren.adapters.haproxy.table import Table, name_of
-from noren.adapters.haproxy.view import TWINS, State, View, parse_servers, slot_of
+from noren.adapters.haproxy.table import Table, instance_of, word_of
+from noren.adapters.haproxy.view import State, View, parse_servers, slot_of
 from noren.core.errors import TrafficError
 from noren.core.model import Routing
 
@@ -50,15 +50,14 @@ class Switchboard:
         """What HAProxy should know now."""
         return self.table.view(self.draining)
 
-    def servers(self, app: str, instances: Collection[str]) -> set[str]:
-        """The servers of these instances in every backend of the app, as ``s007-read/42-abc``."""
-        return {
-            f"{self.table.slot(backend.name)}-{twin}/{name_of(server)}"
-            for backend in self.table.backends(app)
-            for server in backend.servers
-            if server.instance in instances
-            for twin in TWINS
-        }
+    async def servers(self, instances: Collection[str]) -> set[str]:
+        """The servers of these instances, as ``s007-read/42-abc``: asked from HAProxy.
+
+        A backup that is named no more may still answer a request.
+        """
+        words = {word_of(instance) for instance in instances}
+        there = parse_servers(await self._runtime.ask("show servers state"))
+        return {name for name in there if instance_of(name.partition("/")[2]) in words}
 
     async def put(self, routing: Routing) -> None:
         """Route one app so; raises TrafficError, and then what was routed before still is."""

@@ -125,7 +125,17 @@ def route(host: str, app: str) -> tuple[str, str]:
 
 def name_of(server: Server) -> str:
     """``42-abc``, a backup ``42-abc.b``: what answered is read from its first part, its role from the last."""
-    return f"{server.release}-{re.sub(r'[^A-Za-z0-9_:-]', '_', server.instance)}{'.b' if server.backup else ''}"
+    return f"{server.release}-{word_of(server.instance)}{'.b' if server.backup else ''}"
+
+
+def word_of(instance: str) -> str:
+    """The id of an instance as HAProxy takes it in a name."""
+    return re.sub(r"[^A-Za-z0-9_:-]", "_", instance)
+
+
+def instance_of(name: str) -> str:
+    """``abc`` of ``42-abc`` and of ``42-abc.b``."""
+    return name.partition("-")[2].removesuffix(".b")
 
 
 def watchable(backend: Backend, server: Server) -> bool:
