@@ -1,7 +1,8 @@
 """The client's ledger inside the window of a receipt: do both sides count the same?
 
-A request counts where it ended: that is when the proxy counts it. Ends within ``EDGE`` of the window's ends may be
-counted either way, because client and proxy see the end of an answer some milliseconds apart.
+A request that failed counts when it was under way in the window: the proxy counts it when it ends, and one that still
+has no answer when its release is sent back at the verdict. Those within ``EDGE`` of the window's ends may be counted
+either way, because client and proxy see a request some milliseconds apart.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def ended_in(ledger: Ledger, receipt: dict[str, Any], edge: float = 0.0) -> list
 
 def failures(ledger: Ledger, receipt: dict[str, Any]) -> tuple[int, int]:
     """The least and the most failed requests that the receipt may name."""
-    least, most = (sum(record.lost for record in ended_in(ledger, receipt, edge)) for edge in (-EDGE, EDGE))
+    first, last = seconds(receipt["started_at"]), seconds(receipt["ended_at"])
+    lost = [(record.wall, record.wall + record.latency) for record in ledger.records if record.lost]
+    least, most = (sum(begin <= last + edge and end >= first - edge for begin, end in lost) for edge in (-EDGE, EDGE))
     return least, most
 
 

@@ -355,7 +355,7 @@ class Observation:
 
     They only grow while ``proxy`` (an id of the proxy process) stays the same; Noren's own probes are excluded.
     ``waiting`` are requests of now without the head of an answer, counted as failed; ``overdue`` those of them
-    that wait for ``OVERDUE`` seconds or longer.
+    that have waited for more than ``OVERDUE`` seconds.
     """
 
     proxy: str

@@ -28,7 +28,7 @@ def test_what_waits_is_counted_by_twin_also_when_its_client_left_but_no_stream_a
             await asyncio.sleep(0.1)
             asked[0].cancel()
             probed = asyncio.create_task(haproxy.confirm(replace(app(), ready=Ready(path="/wait")), 1, 1))
-            await asyncio.sleep(2.2)
+            await asyncio.sleep(3.2)
             seen = await haproxy.observe("a")
             one.go.set()
             for task in (*asked[1:], upgraded, probed):

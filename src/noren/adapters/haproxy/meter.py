@@ -103,7 +103,7 @@ class Meter:
             proxy=self._counters.proxy,
             releases=self._seen[app],
             waiting=by_release(waits),
-            overdue=by_release(each for each in waits if each.age >= OVERDUE),
+            overdue=by_release(each for each in waits if each.age > OVERDUE),
         )
 
     async def _waiting(self, slots: Collection[str]) -> list[Waiting]:
