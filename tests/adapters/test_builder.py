@@ -12,11 +12,11 @@ import pytest
 from repository import Repository
 
 from noren.adapters import build_log, build_process, free_space
-from noren.adapters.artifact import remove
 from noren.adapters.build_log import BuildLog, Mask
 from noren.adapters.builder import Builds
 from noren.adapters.cgroup import Cgroups
 from noren.adapters.git import Git
+from noren.adapters.removal import remove
 from noren.core.errors import OutsideError, ReleaseError
 from noren.core.model import App, Artifact, Build, Kind, Limits, build_key
 
@@ -451,3 +451,39 @@ def test_an_unwritable_folder_of_a_build_can_be_removed(tmp_path: Path) -> None:
 def test_a_revision_that_is_not_in_the_mirror_is_told(bench: Bench) -> None:
     with pytest.raises(ReleaseError, match="no such revision"):
         asyncio.run(bench.builds().build(bench.origin.site(INDEX), "0" * 40))
+
+
+@pytest.mark.parametrize(("depth", "name"), [(1500, "a"), (300, "x" * 20)])
+def test_folders_deeper_than_a_path_can_be_long_can_be_removed(tmp_path: Path, depth: int, name: str) -> None:
+    top = tmp_path / "build"
+    top.mkdir()
+    (top / "link").symlink_to(tmp_path)
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=here)
+        outer, here = here, os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(outer)
+    os.close(here)
+    remove(top)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_build_that_is_asked_for_while_old_ones_are_pruned_stays(bench: Bench) -> None:
+    app, builds = bench.origin.site(INDEX), bench.builds()
+
+    async def scenario() -> Artifact:
+        await builds.build(app, bench.revision)
+        _, artifact = await asyncio.gather(builds.prune(frozenset()), builds.build(app, bench.revision))
+        return artifact
+
+    assert Path(asyncio.run(scenario()).path, "index.html").exists()
+
+
+def test_a_folder_that_cannot_be_removed_is_told_after_the_others_are_gone(bench: Bench) -> None:
+    builds = bench.builds()
+    names = ("a", "x" * 253, "z")  # what belongs to the second (its log) has a name that the file system refuses
+    for name in names:
+        (bench.state / "builds" / name).mkdir()
+    with pytest.raises(OutsideError, match="could not be removed"):
+        asyncio.run(builds.clean())
+    assert not any((bench.state / "builds" / name).exists() for name in names)

@@ -13,6 +13,7 @@ import pytest
 from site_client import answer, artifact, ask, connected, instance, release, request, running, site
 
 from noren.adapters.caddy import Caddy
+from noren.adapters.removal import remove
 from noren.adapters.static import Sites
 from noren.core.errors import OutsideError, ReleaseError
 
@@ -360,3 +361,23 @@ def test_three_thousand_files_are_published_in_about_a_second(tmp_path: Path) ->
     seconds = asyncio.run(run())
     print(f"3,000 files in {seconds:.2f} s")
     assert seconds < 6.0  # measured 0.3; ext4 needs 2 s to find inodes after many were deleted
+
+
+def test_folders_nested_too_deep_are_the_releases_own_fault(tmp_path: Path) -> None:
+    async def run() -> None:
+        path = tmp_path / "artifact"
+        path.mkdir()
+        (path / "index.html").write_text("hello")
+        here = os.open(path, os.O_RDONLY)
+        for _ in range(1500):
+            os.mkdir("a", dir_fd=here)
+            outer, here = here, os.open("a", os.O_RDONLY, dir_fd=here)
+            os.close(outer)
+        os.close(here)
+        async with running(tmp_path) as caddy:
+            with pytest.raises(ReleaseError, match="nested too deep"):
+                await Sites(caddy).start(release(path), instance())
+        remove(path)
+        remove(caddy.sites)
+
+    asyncio.run(run())

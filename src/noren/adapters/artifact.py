@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from noren.adapters.removal import remove
 from noren.core.errors import ReleaseError
 
 _SHOWN = 12
@@ -71,24 +71,11 @@ def empty_submodules(tree: Path) -> list[str]:
 
 def without_history(tree: Path) -> None:
     """Remove .git everywhere: history is not for serving."""
-    for folder, folders, files in os.walk(tree):
-        if ".git" in folders:
-            folders.remove(".git")
-            shutil.rmtree(Path(folder, ".git"))
-        if ".git" in files:
-            Path(folder, ".git").unlink()
-
-
-def remove(path: Path) -> None:
-    """Remove a folder, also one that a build made unwritable (Go's module cache); no change when it is gone."""
-    if not path.is_dir():
-        return
-    for folder, _, _ in os.walk(path):
-        # Top-down, before walk goes on into it.
-        for entry in _entries(folder):
-            if entry.is_dir(follow_symlinks=False) and not os.access(entry.path, os.R_OK | os.W_OK | os.X_OK):
-                Path(entry.path).chmod(0o700)
-    shutil.rmtree(path)
+    for entry in list(_walk(tree)):
+        if entry.name == ".git" and entry.is_dir(follow_symlinks=False):
+            remove(Path(entry.path))
+        elif entry.name == ".git":
+            Path(entry.path).unlink()
 
 
 def _names(folder: Path) -> list[str]:

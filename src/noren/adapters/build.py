@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from noren.adapters.artifact import empty_submodules, inside, remove, without_history
+from noren.adapters.artifact import empty_submodules, inside, without_history
 from noren.adapters.build_log import BuildLog, Mask, last_lines
 from noren.adapters.build_process import run_build
 from noren.adapters.cgroup import Cgroup
 from noren.adapters.free_space import kept_free
 from noren.adapters.marked import MARK, end_all
+from noren.adapters.removal import remove
 from noren.core.errors import ReleaseError
 from noren.core.model import App, Kind
 

@@ -7,14 +7,16 @@ Wired in main.py, called by the loop of each app. Below ``state_dir``/builds eac
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from noren.adapters.artifact import check_site, inside, remove, site_digest
+from noren.adapters.artifact import check_site, inside, site_digest
 from noren.adapters.build import Build, Built, TreeSource
 from noren.adapters.cgroup import Cgroups
 from noren.adapters.free_space import default_minimum
 from noren.adapters.marked import end_all
+from noren.adapters.removal import remove
 from noren.core.errors import OutsideError, ReleaseError
 from noren.core.model import App, Artifact, Kind, build_key
 
@@ -40,6 +42,8 @@ class Builds:
         self._min_free = default_minimum(self._directory) if min_free is None else min_free
         self._groups = Cgroups(state_dir)
         self._running: dict[str, _Running] = {}
+        self._asked: set[str] = set()
+        self._removing = asyncio.Lock()
 
     async def build(self, app: App, revision: str) -> Artifact:
         """The artifact of this revision with these settings: built, shared with who builds it now, or there already.
@@ -48,7 +52,10 @@ class Builds:
         fetch). When the last one who waits is cancelled, the build and every process of it are ended.
         """
         build = self._build(app, revision)
-        if ready := await asyncio.to_thread(build.finished):
+        async with self._removing:  # what is found finished now must not go before its key is known to be needed
+            self._asked.add(build.key)
+            ready = await asyncio.to_thread(build.finished)
+        if ready:
             return await self._artifact(app, build, replace(ready, seconds=0.0))
         return await self._artifact(app, build, await self._share(build))
 
@@ -58,17 +65,32 @@ class Builds:
         return str(path) if path.exists() else None
 
     async def prune(self, keys: frozenset[str]) -> None:
-        """Remove finished builds whose key is not among ``keys``, and all but the newest logs of failed ones."""
-        for folder in await asyncio.to_thread(self._folders):
-            if folder.name not in keys and folder.name not in self._running:
-                await self._remove(folder)
+        """Remove finished builds whose key is not among ``keys``, and all but the newest logs of failed ones.
+
+        Raises OutsideError, after everything else is removed, when a folder cannot be.
+        """
+        self._asked.clear()
+        await self._remove_all(lambda folder: folder.name not in keys | self._asked)
         await asyncio.to_thread(self._prune_logs)
 
     async def clean(self) -> None:
-        """Once at start: end what is left of builds that a crash cut off, and remove their folders."""
+        """Once at start: end what is left of builds that a crash cut off, and remove their folders.
+
+        Raises OutsideError like ``prune``.
+        """
+        await self._remove_all(lambda folder: not (folder / "built.json").exists())
+
+    async def _remove_all(self, unwanted: Callable[[Path], bool]) -> None:
+        problems: list[OSError] = []
         for folder in await asyncio.to_thread(self._folders):
-            if folder.name not in self._running and not (folder / "built.json").exists():
-                await self._remove(folder)
+            async with self._removing:
+                if folder.name not in self._running and unwanted(folder):
+                    try:
+                        await self._remove(folder)
+                    except OSError as exc:
+                        problems.append(exc)
+        if problems:
+            raise OutsideError("old builds could not be removed", seen=str(problems[0]), hint="remove them by hand")
 
     def _build(self, app: App, revision: str) -> Build:
         key = build_key(app, revision)

@@ -7,7 +7,6 @@ by its identity and its mark and not by a handle; a restarted daemon adopts them
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 import time
 from contextlib import ExitStack, suppress
@@ -20,6 +19,7 @@ from noren.adapters.identity import Identity
 from noren.adapters.launch import Launch
 from noren.adapters.members import Members, identity_of
 from noren.adapters.portpool import PortPool
+from noren.adapters.removal import remove
 from noren.core.errors import OutsideError
 from noren.core.model import Exit, Instance, Limits, Release
 
@@ -167,7 +167,8 @@ class Processes:
         self._groups.of(instance.id).remove()
         self._ports.give_back(instance.id)
         self._logs.pop(instance.id, None)
-        shutil.rmtree(self._state / "tmp" / instance.id, ignore_errors=True)
+        with suppress(OSError):  # an app of another user's rights may have left what only that user can remove
+            remove(self._state / "tmp" / instance.id)
 
 
 def _immortal(instance: Instance, left: list[Identity]) -> OutsideError:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from noren.adapters.caddy import Caddy
 from noren.adapters.caddy_config import ETAG_SUFFIX
 from noren.adapters.identity import boot_id
+from noren.adapters.removal import remove
 from noren.adapters.site_tree import page, publish
 from noren.core.errors import HostError, OutsideError, ReleaseError
 from noren.core.model import Exit, Instance, Release
@@ -78,6 +78,8 @@ class Sites:
                 _discard(site)
                 _make(release, site)
             _mark(site, instance).touch()
+        except RecursionError as exc:
+            raise ReleaseError(f"The folders of {release.label} are nested too deep to be served") from exc
         except OSError as exc:
             fault = ReleaseError if exc.errno == errno.ENAMETOOLONG else OutsideError
             raise fault(
@@ -96,7 +98,7 @@ class Sites:
     def _sweep(self) -> None:
         """What a crash left half made or half removed."""
         for leftover in self._caddy.sites.glob(".*"):
-            shutil.rmtree(leftover)
+            remove(leftover)
 
 
 def _mark(site: Path, instance: Instance) -> Path:
@@ -155,8 +157,6 @@ def _discard(site: Path) -> None:
     """Out of sight in one step, so that no request meets half a site."""
     gone = site.with_name(f".{site.name}.old")
     if site.exists():
-        if gone.exists():
-            shutil.rmtree(gone)
+        remove(gone)
         site.rename(gone)
-    if gone.exists():
-        shutil.rmtree(gone)
+    remove(gone)
