@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from noren.adapters.probes import HttpProbes
 from noren.adapters.processes import Processes
 from noren.adapters.static import Sites
 from noren.api.server import serve as serve_api
-from noren.core.errors import HostError, NorenError
+from noren.core.errors import HostError, NorenError, OutsideError
 from noren.core.model import App, Instance, Kind, Release
 from noren.engine.desk import Desk
 from noren.engine.host import Host
@@ -124,7 +124,7 @@ class _Daemon:
 
         self._listen_to_signals()
         await self._git.check_version()
-        await self._builds.clean()
+        await self._clean_builds()
         desk = Desk(self._host, urls=self._urls, environment=self._environment, reload=self._reload, stop=self._stop)
         self._group.create_task(self._processes.guard_logs(), name="guard logs")
         newest = await desk.events(None, -1)
@@ -136,6 +136,12 @@ class _Daemon:
         api.cancel()
         await asyncio.wait([api])
         raise _StoppedError
+
+    async def _clean_builds(self) -> None:
+        try:
+            await self._builds.clean()
+        except OutsideError as exc:
+            _say(f"noren: {exc}")
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -176,7 +182,7 @@ class _Daemon:
         except NorenError as exc:
             lines = [f"the settings were not read again: {exc}"]
         for line in lines:
-            print(line, flush=True)  # noqa: T201 - the daemon's own output
+            _say(line)
 
     def _urls(self, app: App) -> Sequence[str]:
         port = self._settings.server.listen[0].rpartition(":")[2]
@@ -195,7 +201,13 @@ async def _tell(desk: Desk, after: int) -> None:
     async for line in desk.follow(None, after):
         first, *more = str(line["text"]).splitlines() or [""]
         phase = f" {line['phase']}" if line["phase"] else ""
-        print(f"{line['at']} {line['app']}{phase}: {first}", *more, sep="\n    ", flush=True)  # noqa: T201
+        _say("\n    ".join((f"{line['at']} {line['app']}{phase}: {first}", *more)))
+
+
+def _say(text: str) -> None:
+    """On standard output; whoever read it may be gone, or its disk full: that ends no daemon."""
+    with suppress(OSError, ValueError):
+        print(text, flush=True)  # noqa: T201 - the daemon's own output
 
 
 async def end_left(settings: Settings) -> list[str]:

@@ -514,3 +514,11 @@ def test_what_serves_goes_on_serving_after_the_loop_is_closed(tmp_path: Path) ->
         assert not gone(instance.pid or 0)
     finally:
         asyncio.run(runner.stop(instance, 2))
+
+
+def test_a_log_is_cut_though_its_end_cannot_be_kept(tmp_path: Path) -> None:
+    log = tmp_path / "api.log"
+    log.write_text("x" * 10_000)
+    logfile.previous(log).mkdir()  # stands for a disk that the log has filled
+    assert logfile.trim(log, 1000)
+    assert log.stat().st_size == 0

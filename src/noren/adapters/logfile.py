@@ -46,10 +46,11 @@ def trim(file: Path, limit: int) -> bool:
         with file.open("r+b") as log:
             if _occupied(log.fileno()) <= half:
                 return False
-            _copy_end(log.fileno(), previous(file), half)
+            with suppress(OSError):  # a full disk: the end is lost, but the log that may have filled it is cut
+                _copy_end(log.fileno(), previous(file), half)
             log.truncate(0)
-    except FileNotFoundError:
-        return False
+    except OSError:
+        return False  # gone, or no descriptor left to open it with: the next look comes in a second
     return True
 
 
