@@ -244,6 +244,9 @@ class FakeLedger:
     async def load(self, app: str) -> Sequence[Record]:
         return [r for (name, kind, _), r in self.records.items() if name == app and kind != "ReceiptRecord"]
 
+    async def apps(self) -> Sequence[str]:
+        return sorted({name for name, _, _ in self.records})
+
     async def commit(
         self, app: str, put: Sequence[Record], *, drop: Sequence[Record] = (), notes: Sequence[Note] = ()
     ) -> None:

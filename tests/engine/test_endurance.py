@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from noren.core.errors import OutsideError, TrafficError
-from noren.core.model import Instance, Release
+from noren.core.errors import OutsideError, TrafficError, UsageError
+from noren.core.model import Instance, Release, build_key
 from noren.core.phase import Phase
 from noren.core.record import Note, Record
 from tests.engine.test_upgrades import API, kept, outcomes, started, until
@@ -247,5 +247,40 @@ def test_two_reloads_at_a_time_make_one_app_of_one() -> None:
             await asyncio.gather(host.change({"api": API}), host.change({"api": API}))
             await asyncio.sleep(60)
             assert len(world.runner.alive) == 1
+
+    run(main())
+
+
+def test_an_app_that_left_the_settings_while_noren_was_down_serves_on_until_it_is_pruned() -> None:
+    async def main() -> None:
+        world = World()
+        for app in (API, OTHER):
+            world.source.push(app, A)
+        async with started(world, API, OTHER) as host:
+            await asyncio.sleep(150)
+        async with started(world, replace(OTHER, hosts=("other.example", "api.example"))) as host:
+            await asyncio.sleep(10)
+            assert world.runner.of(1) and world.proxy.release("api") == 1
+            assert world.proxy.routing["api"].hosts == (), "its host is another app's now"
+            with pytest.raises(UsageError, match="would be removed"):
+                host.plan({"other": OTHER}, prune=False)
+            await host.change({"other": OTHER})
+            assert [i.app for i in world.runner.alive.values()] == ["other"]
+        async with started(world, OTHER) as host:
+            assert list(host.loops) == ["other"]
+
+    run(main())
+
+
+def test_the_builds_of_an_app_that_was_removed_stay_for_the_case_that_it_comes_back() -> None:
+    async def main() -> None:
+        world = World()
+        for app in (API, OTHER):
+            world.source.push(app, A)
+        async with started(world, API, OTHER) as host:
+            await asyncio.sleep(150)
+            await host.change({"other": OTHER})
+            await host.prune()
+            assert world.builder.kept and build_key(API, A) in world.builder.kept
 
     run(main())

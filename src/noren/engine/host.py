@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from noren.core.errors import NorenError, TrafficError, UsageError
-from noren.core.model import App, Routing, build_key, settings_digest
+from noren.core.model import App, Routing, Triggers, build_key, settings_digest
 from noren.core.quarantine import find
+from noren.core.record import AppRecord, ReleaseRecord
 from noren.core.release import superfluous
 from noren.core.schedule import Wanted
 from noren.engine.book import Book
@@ -38,6 +40,8 @@ class Host:
         """Take up every app where it was left, then look at the repositories."""
         for app in apps:
             await self._open(app)
+        for name in await self._absent():
+            await self._open_left(name)
         self._group.create_task(self._prune_when_asked(), name="prune")
         self._poll.watch(self.loops)
 
@@ -94,12 +98,31 @@ class Host:
         return known is not None and not set(known.book.app.hosts) <= set(app.hosts)
 
     async def _open(self, app: App) -> None:
+        await self._caught_up(await self._take_up(app))
+
+    async def _take_up(self, app: App) -> AppLoop:
         book = Book(app, self.ports.ledger, self.ports.clock, self.changed)
         await book.load()
         loop = AppLoop(book, self.ports, self._group, self._pruning.set)
         self.loops[app.name] = loop
         await recover(loop)
-        await self._caught_up(loop)
+        return loop
+
+    async def _open_left(self, name: str) -> None:
+        """An app that left the settings while Noren was down serves on until a reload prunes it, without triggers."""
+        records = await self.ports.ledger.load(name)
+        active = next((r.active for r in records if isinstance(r, AppRecord)), None)
+        if active is None or not active.instances:
+            with suppress(TrafficError):  # told again at the next start; until then it has no server
+                await self.ports.proxy.apply(Routing(app=name, hosts=()))
+            return
+        app = next(r.app for r in records if isinstance(r, ReleaseRecord) and r.number == active.release)
+        taken = {host for loop in self.loops.values() for host in loop.book.app.hosts}
+        hosts = tuple(host for host in app.hosts if host not in taken)
+        await self._take_up(replace(app, hosts=hosts, triggers=Triggers(poll=None)))
+
+    async def _absent(self) -> list[str]:
+        return [name for name in await self.ports.ledger.apps() if name not in self.loops]
 
     async def _caught_up(self, loop: AppLoop) -> None:
         """Settings that changed while Noren was not running count as changed now."""
@@ -152,7 +175,10 @@ class Host:
             await self.ports.proxy.drain(app.name, names, requests=app.drain.requests, connections=app.drain.requests)
             await self.ports.proxy.apply(Routing(app=app.name, hosts=()))
             await self._end(loop)
-            await book.save(notes=[book.note("app", "removed from the settings")])
+            ended = book.record.active and replace(book.record.active, instances=())
+            gone = replace(book.record, active=ended, healing=None)
+            notes = [book.note("app", "removed from the settings")]
+            await book.save(gone, drop=list(book.retiring.values()), notes=notes)
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -191,7 +217,10 @@ class Host:
         for loop in list(self.loops.values()):  # a reload may change them meanwhile
             async with loop.turn:
                 await self._prune(loop)
-        keys = {r.artifact.key for loop in self.loops.values() for r in loop.book.releases.values() if r.artifact}
+        absent = [await self.ports.ledger.load(name) for name in await self._absent()]
+        releases = [r for records in absent for r in records if isinstance(r, ReleaseRecord)]
+        releases += [r for loop in self.loops.values() for r in loop.book.releases.values()]
+        keys = {r.artifact.key for r in releases if r.artifact}
         under_way = [loop.book.rollout.rollout for loop in self.loops.values() if loop.book.rollout]
         await self.ports.builder.prune(frozenset(keys | {build_key(r.app, r.revision) for r in under_way}))
 

@@ -136,6 +136,10 @@ class Proxy(Protocol):
 class Ledger(Protocol):
     """The durable state. Raises StateError; after one, what was written is unknown until it is read again."""
 
+    async def apps(self) -> Sequence[str]:
+        """The names of all apps that have records, also of those that left the settings."""
+        ...
+
     async def load(self, app: str) -> Sequence[Record]:
         """Every record of an app but its receipts."""
         ...
