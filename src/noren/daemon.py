@@ -103,6 +103,7 @@ class _Daemon:
         self._settings = settings
         self._state = Path(settings.server.state)
         self._caddy, self._proxy, self._group = caddy, proxy, group
+        self._started = asyncio.Event()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._git = Git(self._state)
         first, last = settings.server.ports
@@ -130,6 +131,7 @@ class _Daemon:
         newest = await desk.events(None, -1)
         self._group.create_task(_tell(desk, newest[-1]["seq"] if newest else 0), name="tell")
         await self._host.start(self._settings.apps.values())
+        self._started.set()
         _give_back()
         api = self._group.create_task(serve_api(desk, self._state / "noren.sock"), name="api")
         await self._ended
@@ -155,14 +157,22 @@ class _Daemon:
     async def _stop(self, everything: bool) -> None:
         if self._ended.done():
             return
-        if everything:
-            await self._proxy.shutdown()
+        try:
+            if everything:
+                await self._started.wait()  # what is being adopted or healed meanwhile would be left behind
+                await self._end_everything()
+            else:
+                self._host.leave()
+        finally:
+            if not self._ended.done():
+                self._ended.set_result(None)
+
+    async def _end_everything(self) -> None:
+        await self._proxy.shutdown()
+        try:
             await self._host.stop()
+        finally:
             await self._caddy.shutdown()
-        else:
-            self._host.leave()
-        if not self._ended.done():
-            self._ended.set_result(None)
 
     async def _reload(self, prune: bool, dry: bool) -> list[str]:
 
@@ -211,7 +221,10 @@ def _say(text: str) -> None:
 
 
 async def end_left(settings: Settings) -> list[str]:
-    """Proxy first, so that no request meets an instance that is being ended."""
+    """Proxy first, so that no request meets an instance that is being ended.
+
+    Raises OutsideError when an instance cannot be, after everything else has ended.
+    """
 
     state = Path(settings.server.state)
     ledger = SqliteLedger(state)
@@ -219,16 +232,22 @@ async def end_left(settings: Settings) -> list[str]:
         done = ["stopped: the proxy"] if await end_left_haproxy(state) else []
         first, last = settings.server.ports
         processes = Processes(state, first_port=first, last_port=last)
+        immortal: list[OutsideError] = []
         for instance in processes.running():
             grace = settings.apps[instance.app].drain.grace if instance.app in settings.apps else 10.0
-            await processes.stop(instance, grace)
-            done.append(f"stopped: {instance.id}")
+            try:
+                await processes.stop(instance, grace)
+                done.append(f"stopped: {instance.id}")
+            except OutsideError as exc:
+                immortal.append(exc)
         async with Caddy(state, caddy_binary()) as caddy:
             if caddy.pid is not None:
                 done.append("stopped: Caddy")
             await caddy.shutdown()
     finally:
         ledger.close()
+    if immortal:
+        raise immortal[0]
     return done
 
 
