@@ -213,7 +213,8 @@ class Simulation(RuleBasedStateMachine):
         book = self.api.book
         lacks = book.record.active is not None and len(book.record.active.instances) < self._wanted()
         tip = self.world.source.tips[self.app.repo]
-        return not (book.rollout or book.record.wanted or book.retiring or lacks or book.record.tip != tip)
+        untold = self.api.tasks.busy("route")  # the proxy did not answer, and is asked again in a second
+        return not (book.rollout or book.record.wanted or book.retiring or lacks or untold or book.record.tip != tip)
 
     def _wanted(self) -> int:
         active = self.api.book.record.active
