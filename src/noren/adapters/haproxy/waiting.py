@@ -24,7 +24,7 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One request without the head of an answer; ``port`` is the client's, ``age`` in whole seconds: 3 is more than 2."""
+    """A request without the head of an answer; ``port`` is the client's, ``age`` in whole seconds: 3 is over 2."""
 
     port: str
     slot: str
