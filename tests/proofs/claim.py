@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-LATE = 0.5  # a generator whose own p99 lateness is this share of a latency cannot judge it
-
 
 def sized(names: str | tuple[str, ...], short: Any, full: Any, *, minutes: float = 30) -> pytest.MarkDecorator:
     """Parametrize a proof with its short and its full size; ``minutes`` bounds the full one."""

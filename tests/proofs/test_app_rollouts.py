@@ -24,7 +24,7 @@ from noren.prove.summary import Percentiles
 from noren.prove.uploads import Uploads
 from tests.daemon import no_leftovers
 from tests.proofs.background import Background
-from tests.proofs.claim import LATE, claim, sized
+from tests.proofs.claim import claim, sized
 from tests.proofs.ledger_app import SERVERS, LedgerApp
 from tests.proofs.window import ended_in, failures, latency, seconds
 
@@ -54,19 +54,24 @@ def rolled_out(shop: LedgerApp, rollouts: int, loads: list[Load]) -> tuple[Ledge
     return traffic.ledger, receipts
 
 
-def judged_latency(ledger: Ledger, receipts: list[dict[str, Any]]) -> str:
-    """p99 from the switch on, and in the whole rollout, is at most twice that before.
+def judged_latency(ledger: Ledger, receipts: list[dict[str, Any]], *, judge: bool) -> str:
+    """p99 in rollouts and before them; ``judge``: it is at most twice as much.
 
-    No judgement where the generator's own lateness is half of what is to be judged: on few cores it competes with the
-    builds and starts of new instances for the processor.
+    From the moment a request was sent: the generator shares the processor with builds and starts, and its own
+    lateness, which is told beside, is not the server's. It never waits for an answer, so nothing is left out.
     """
     first = min(record.wall for record in ledger.records) + 1.0
     before = latency(record for record in ledger.records if first <= record.wall <= first + STEADY - 1.0)
     whole = [record for receipt in receipts for record in ended_in(ledger, receipt)]
     moved = [record for receipt in receipts for record in since_switch(ledger, receipt)]
-    return f"p99 {before.p99:.1f} ms before; " + "; ".join(
-        _judged(what, before, records) for what, records in (("whole rollouts", whole), ("from the switch on", moved))
+    during, after = latency(whole), latency(moved)
+    late = Percentiles.of(record.late for record in whole)
+    figures = (
+        f"p99 {before.p99:.1f} ms before (N={before.samples}), {during.p99:.1f} ms in rollouts (N={during.samples}), "
+        f"{after.p99:.1f} ms of that from the switch on (N={after.samples}); generator late {late.p99:.1f} ms"
     )
+    assert not judge or during.p99 <= 2 * before.p99, figures
+    return figures
 
 
 def since_switch(ledger: Ledger, receipt: dict[str, Any]) -> list[Record]:
@@ -74,15 +79,6 @@ def since_switch(ledger: Ledger, receipt: dict[str, Any]) -> list[Record]:
     before = [phase["seconds"] for phase in receipt["phases"] if phase["phase"] not in ("shifting", "baking")]
     switch = seconds(receipt["started_at"]) + sum(before)
     return [record for record in ended_in(ledger, receipt) if record.wall >= switch]
-
-
-def _judged(what: str, before: Percentiles, records: list[Record]) -> str:
-    during, late = latency(records), Percentiles.of(record.late for record in records)
-    figures = f"{what} {during.p99:.1f} ms (generator late p99 {late.p99:.1f} ms"
-    if late.p99 > before.p99 * LATE:
-        return f"{figures}: not judged)"
-    assert during.p99 <= 2 * before.p99, f"{figures}), before {before.p99:.1f} ms"
-    return f"{figures})"
 
 
 @sized(("rollouts", "bake"), (3, 3), (25, 5))
@@ -106,7 +102,12 @@ def test_no_request_is_lost_and_each_order_is_executed_once(
         settings=shop.described(),
         seed=ledger.seed,
     )
-    claim("upgrades slow nobody down", judged_latency(ledger, receipts), settings=shop.described(), seed=ledger.seed)
+    claim(
+        "upgrades slow nobody down",
+        judged_latency(ledger, receipts, judge=rollouts >= 25),
+        settings=shop.described(),
+        seed=ledger.seed,
+    )
 
 
 def long_requests(target: Target, share: float) -> list[Load]:

@@ -37,6 +37,6 @@ def failures(ledger: Ledger, receipt: dict[str, Any]) -> tuple[int, int]:
 
 
 def latency(records: Iterable[Record], loads: Iterable[str] | None = None) -> Percentiles:
-    """Of these records, of these loads."""
+    """Of these records, of these loads, from the moment they were sent."""
     names = set(loads) if loads is not None else None
-    return Percentiles.of(record.latency for record in records if names is None or record.load in names)
+    return Percentiles.of(record.latency - record.late for record in records if names is None or record.load in names)
