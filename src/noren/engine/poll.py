@@ -18,12 +18,12 @@ from noren.engine.ports import Source
 JITTER = 0.1  # share of the interval, so that many repositories of one server are not asked at once
 SLOWEST = 600.0  # seconds between looks at a repository that cannot be reached
 
-Place = tuple[str, str | None, bool]
+Place = tuple[str, str | None]
 
 
 def place(app: App) -> Place:
     """Apps with the same place are asked for together."""
-    return app.repo, app.branch, app.submodules
+    return app.repo, app.branch
 
 
 class Poll:
@@ -42,7 +42,7 @@ class Poll:
             if loop.book.app.triggers.poll is not None:
                 places.setdefault(place(loop.book.app), []).append(loop)
         self._tasks = [
-            self._group.create_task(self._look(shared), name=f"poll {repo}") for (repo, _, _), shared in places.items()
+            self._group.create_task(self._look(shared), name=f"poll {repo}") for (repo, _), shared in places.items()
         ]
 
     def stop(self) -> None:
@@ -56,11 +56,17 @@ class Poll:
         failures = 0
         said: dict[str, str] = {}
         while True:
-            problems = await self._ask(loops)
+            problems = await self._looked(loops)
             failures = failures + 1 if len(problems) == len(loops) else 0
             await _say(loops, problems, said)
             wait = min(max(interval, SLOWEST), interval * 2 ** min(failures, 10)) if failures else interval
             await asyncio.sleep(wait * random.uniform(1 - JITTER, 1 + JITTER))
+
+    async def _looked(self, loops: Sequence[AppLoop]) -> dict[str, str]:
+        try:
+            return await self._ask(loops)
+        except Exception as exc:  # noqa: BLE001 - told in the history: one repository must not end the others' polls
+            return {loop.book.app.name: f"looking at {loop.book.app.repo} failed: {exc!r}" for loop in loops}
 
     async def _ask(self, loops: Sequence[AppLoop]) -> dict[str, str]:
         try:

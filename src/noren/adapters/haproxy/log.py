@@ -16,7 +16,9 @@ from collections.abc import Callable, Sequence
 from noren.adapters.haproxy.folder import EVENTS, Folder
 from noren.core.model import Sample
 
+# Two minutes of the 200 a second that are logged; a busy app's samples so take some megabytes.
 _KEPT = 20_000
+_LONGEST_PATH = 100
 _CREDENTIALS = struct.Struct("3i")
 # First letter of the termination state: ended as it should, by the client, or answered by HAProxy itself (cache).
 _COMPLETE = "-CcL"
@@ -93,7 +95,7 @@ def parse(line: str, at: float) -> tuple[str, Sample] | None:
         at=at,
         release=int(release),
         method=method,
-        path=path,
+        path=path[:_LONGEST_PATH],
         status=int(status),
         ms=float(milliseconds),
         retries=int(retries.lstrip("+")),
