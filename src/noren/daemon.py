@@ -127,7 +127,7 @@ class _Daemon:
         await self._git.check_version()
         await self._clean_builds()
         desk = Desk(self._host, urls=self._urls, environment=self._environment, reload=self._reload, stop=self._stop)
-        self._group.create_task(self._processes.guard_logs(), name="guard logs")
+        self._group.create_task(self._processes.guard_logs(self._proxy.output), name="guard logs")
         newest = await desk.events(None, -1)
         self._group.create_task(_tell(desk, newest[-1]["seq"] if newest else 0), name="tell")
         await self._host.start(self._settings.apps.values())

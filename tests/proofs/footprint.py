@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from tests.daemon import Daemon
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Memory in kB of the daemon and its proxy, descriptors of all, and what there is of everything else."""
+    """Memory in kB of the daemon and its proxy, descriptors of all, and what there is of everything else.
+
+    ``disk_kb`` is without the ledger and the mirrors, which grow by what happened and by the team's commits.
+    """
 
     daemon_kb: int
     haproxy_kb: int
@@ -20,6 +24,7 @@ class Footprint:
     processes: int
     listening: int
     disk_kb: int
+    mirrors_kb: int
     ledger_kb: int
     wal_kb: int
 
@@ -37,13 +42,18 @@ class Footprint:
             descriptors=sum(process.num_fds() for process in processes),
             processes=len(processes),
             listening=len(ports),
-            disk_kb=sum(file.stat().st_blocks for file in files if "noren.db" not in file.name) // 2,
+            disk_kb=_kb(file for file in files if "noren.db" not in file.name and "mirrors" not in file.parts),
+            mirrors_kb=_kb(file for file in files if "mirrors" in file.parts),
             ledger_kb=(noren.state / "noren.db").stat().st_size // 1024,
             wal_kb=(noren.state / "noren.db-wal").stat().st_size // 1024,
         )
 
     def __str__(self) -> str:
         return ", ".join(f"{field.name} {getattr(self, field.name)}" for field in fields(self))
+
+
+def _kb(files: Iterable[Path]) -> int:
+    return sum(file.stat().st_blocks for file in files) // 2
 
 
 def mine(noren: Daemon) -> list[psutil.Process]:

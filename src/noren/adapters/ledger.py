@@ -170,6 +170,9 @@ def _open(path: Path) -> sqlite3.Connection:
         path.chmod(0o600)
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
+        db.execute(
+            "PRAGMA cache_size=-512"
+        )  # kB; the default of 2 MB is much for a file that is written and rarely read
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise StateError(f"{path} was written by a newer Noren (schema {version})", hint="upgrade Noren")

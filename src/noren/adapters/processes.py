@@ -28,6 +28,7 @@ _KILL_SECONDS = 5.0
 _TRIM_SECONDS = 1.0
 # A fork bomb ends here: far above any sane server, far below the kernel's usual limit.
 _MOST_PROCESSES = 4096
+_OTHER_LOG = 2_000_000  # bytes
 
 
 class Processes:
@@ -92,10 +93,13 @@ class Processes:
         """Every instance that has a process, told by marks alone: what `noren down` stops without a daemon."""
         return self._members.running()
 
-    async def guard_logs(self) -> None:
-        """Keep the logs of running instances within their limits; runs until cancelled, as one task of the daemon."""
+    async def guard_logs(self, *others: Path) -> None:
+        """Keep the logs of running instances, and these others, within their limits.
+
+        Runs until cancelled, as one task of the daemon.
+        """
         while True:
-            for file, limit in list(self._logs.values()):
+            for file, limit in [*self._logs.values(), *((other, _OTHER_LOG) for other in others)]:
                 await asyncio.to_thread(logfile.trim, file, limit)
             await asyncio.sleep(_TRIM_SECONDS)
 

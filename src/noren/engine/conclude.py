@@ -30,7 +30,7 @@ from noren.core.verdict import Fault, Outcome, Verdict
 from noren.engine.book import Book
 from noren.engine.ports import Ports
 
-_HISTORY = 1000  # newest lines of an app among which those of one rollout are looked for
+_HISTORY = 300  # newest lines of an app among which those of one rollout are looked for
 
 
 @dataclass(frozen=True, slots=True)

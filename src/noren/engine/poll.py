@@ -75,7 +75,7 @@ class Poll:
             return {loop.book.app.name: str(exc) for loop in loops}
         problems: dict[str, str] = {}
         for loop in loops:
-            if tip != loop.book.record.tip:
+            if tip != loop.book.record.tip and not loop.tasks.busy("trigger"):
                 try:
                     commit = await self._source.commit(loop.book.app, tip)
                 except NorenError as exc:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from noren.adapters.haproxy import confirm, drain
 from noren.adapters.haproxy.addresses import Address
 from noren.adapters.haproxy.config import render, render_map
-from noren.adapters.haproxy.folder import CONFIG, TOKEN, Folder
+from noren.adapters.haproxy.folder import CONFIG, OUTPUT, TOKEN, Folder
 from noren.adapters.haproxy.lifetime import Lifetime
 from noren.adapters.haproxy.log import Log
 from noren.adapters.haproxy.meter import Meter
@@ -47,6 +47,11 @@ class HAProxy:
         self._one = asyncio.Lock()
         self._token = ""
         self._supervisor: asyncio.Task[None] | None = None
+
+    @property
+    def output(self) -> Path:
+        """What HAProxy says goes to this file; it only grows."""
+        return self._folder.path / OUTPUT
 
     @property
     def pid(self) -> int:
