@@ -61,6 +61,7 @@ class Bad:
     settings: dict[str, str] = field(default_factory=dict[str, str])
     back: float | None = None  # seconds within which the old release serves again
     since: str = "switch"  # … counted from the switch, or from the exit of the process
+    rest: float = 0.5  # seconds until the next run: what hangs must be over before another window begins
 
 
 def faulty(**faults: str) -> dict[str, str]:
@@ -113,6 +114,7 @@ KINDS = [
         reason=("got no answer within 2 s",),
         settings=SHORT_DRAIN,
         back=5.0,
+        rest=6.0,
     ),
     Bad(
         name="answers that never come",
@@ -120,6 +122,7 @@ KINDS = [
         reason=("got no answer within 2 s",),
         settings={**SHORT_DRAIN, **bake(5)},
         back=5.0,
+        rest=6.0,
     ),
     Bad(
         name="hung at the first request",
@@ -127,6 +130,7 @@ KINDS = [
         reason=("stopped answering at the switch", "no complete answer within 2 s"),
         settings=SHORT_DRAIN,
         back=9.0,
+        rest=6.0,
     ),
     Bad(
         name="errors and children left",
@@ -216,7 +220,7 @@ def test_a_bad_release_never_replaces_a_good_one(kind: Bad, runs: int, tmp_path:
         rounds: list[Round] = []
         with Background(load) as traffic:
             for _ in range(runs):
-                time.sleep(0.5)
+                time.sleep(kind.rest)
                 rounds.append(released(shop, kind))
                 assert rounds[-1].receipt["outcome"] == kind.outcome, rounds[-1].receipt["reason"]
                 assert shop.repository.tip() in {row["revision"] for row in shop.noren.status("shop")["quarantined"]}
