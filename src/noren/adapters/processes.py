@@ -28,7 +28,7 @@ _KILL_SECONDS = 5.0
 _TRIM_SECONDS = 1.0
 # A fork bomb ends here: far above any sane server, far below the kernel's usual limit.
 _MOST_PROCESSES = 4096
-_OTHER_LOG = 2_000_000  # bytes
+_OTHER_LOG = 200_000  # bytes
 
 
 class Processes:
