@@ -84,3 +84,11 @@ def test_percentiles_are_nearest_rank() -> None:
 
 def test_phases_are_listed_in_order_with_their_seconds() -> None:
     assert made()["phases"] == [{"phase": "queued", "seconds": 0.0}, {"phase": "baking", "seconds": 60.0}]
+
+
+def test_what_a_release_sent_back_earlier_left_waiting_is_counted_in_its_own_receipt_only() -> None:
+    base = replace(BASE, overdue={9: Traffic(reads=Counts(failed=3)), 1: Traffic(reads=Counts(failed=1))})
+    final = replace(FINAL, releases={**FINAL.releases, 9: Traffic(reads=Counts(2, 5))})
+    body = made(replace(RECORD, at_intent=base), final)
+    assert body["by_release"] == {"1": 51, "2": 55, "9": 4}
+    assert body["requests"]["failed"] == 6 + 2

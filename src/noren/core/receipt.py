@@ -53,6 +53,8 @@ def receipt(
     switched = record.switched if record.switched is not None else verdict_at
     base = record.at_intent
     by_release = spent(base, final) if base and final and base.proxy == final.proxy else _since_restart(final)
+    serving = {rollout.number, rollout.old.release if rollout.old else 0}
+    by_release = _counted_once(by_release, base, serving)
     if verdict.outcome is Outcome.ROLLED_BACK and final:
         by_release = _with_waiting(by_release, rollout.number, final)
     return {
@@ -85,6 +87,18 @@ def receipt(
 def _since_restart(final: Observation | None) -> dict[int, Traffic]:
     """The proxy died in between: what is left are the answers of the new process."""
     return dict(final.releases) if final else {}
+
+
+def _counted_once(by_release: dict[int, Traffic], base: Observation | None, serving: set[int]) -> dict[int, Traffic]:
+    """Requests that a release sent back earlier had left without an answer are in its own receipt; they end in ours."""
+    known = {number: late for number, late in (base.overdue if base else {}).items() if number not in serving}
+    return {n: _less_failed(t, known[n]) if n in known else t for n, t in by_release.items()}
+
+
+def _less_failed(traffic: Traffic, known: Traffic) -> Traffic:
+    reads = Counts(failed=min(traffic.reads.failed, known.reads.failed))
+    writes = Counts(failed=min(traffic.writes.failed, known.writes.failed))
+    return traffic - Traffic(reads, writes)
 
 
 def _with_waiting(by_release: dict[int, Traffic], number: int, final: Observation) -> dict[int, Traffic]:
