@@ -22,12 +22,14 @@ from noren.core.model import OVERDUE, Observation, Traffic
 _log = logging.getLogger(__name__)
 
 _OWN_KEPT = 100
+_AGE_SLACK = 2.0
 
 
 class Meter:
     """Counters by app and release, of one HAProxy after the other.
 
-    ``own`` are the client ports of our own newest probes: what they wait for is nobody's loss.
+    What our own probes wait for is nobody's loss. A client may get the port that a probe had before: the
+    connection is the probe's only if it is as old as the probe.
     """
 
     def __init__(self, folder: Folder, runtime: Runtime) -> None:
@@ -35,7 +37,7 @@ class Meter:
         self._runtime = runtime
         self._counters = Counters()
         self._seen: dict[str, dict[int, Traffic]] = {}
-        self.own: deque[str] = deque(maxlen=_OWN_KEPT)
+        self._probes: deque[tuple[str, float]] = deque(maxlen=_OWN_KEPT)
 
     def load(self) -> None:
         """Read the books of the last daemon; what cannot be read counts as nothing."""
@@ -85,6 +87,10 @@ class Meter:
         """These servers were taken from the slot: their rows are gone."""
         self._counters.removed(slot, rows, set(names))
 
+    def probing(self, port: str) -> None:
+        """A probe of ours asks from this port from now on."""
+        self._probes.append((port, asyncio.get_running_loop().time()))
+
     def probed(self, app: str, release: int, status: int) -> None:
         """An answer to a probe of ours that must not count."""
         self._counters.probed(app, release, status)
@@ -111,4 +117,8 @@ class Meter:
         if not slots:
             return []
         found = list(parse(await self._runtime.ask("show sess"), slots))
-        return [each for each in found if each.port not in self.own]
+        return [each for each in found if not self._is_probe(each)]
+
+    def _is_probe(self, each: Waiting) -> bool:
+        begun = asyncio.get_running_loop().time() - each.age
+        return any(port == each.port and abs(asked - begun) <= _AGE_SLACK for port, asked in self._probes)

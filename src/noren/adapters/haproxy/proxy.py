@@ -168,7 +168,7 @@ class HAProxy:
         try:
             async with asyncio.timeout(_CONFIRM_DEADLINE):
                 while row < times:
-                    answer = await confirm.ask(address, question, _ASK_TIMEOUT, self._meter.own.append)
+                    answer = await confirm.ask(address, question, _ASK_TIMEOUT, self._meter.probing)
                     self._uncount(app.name, answer)
                     row = row + 1 if answer.release(app.name) == release else 0
                     await asyncio.sleep(0 if row else _ASK_PAUSE)
