@@ -25,3 +25,56 @@ def test_an_unforeseen_fault_at_one_repository_is_told_and_the_others_go_on() ->
             assert host.loops["api"].book.rollout is None
 
     run(main())
+
+
+def test_another_repository_is_looked_at_before_anything_is_released_from_it() -> None:
+    moved = replace(API, repo="/moved")
+
+    async def main() -> None:
+        world = World()
+        world.source.push(API, "a" * 40)
+        async with started(world) as host:
+            await asyncio.sleep(150)
+            assert host.plan({"api": moved}, prune=False) == [
+                "api: changed to the default branch of /moved, its tip is considered next"
+            ]
+            await host.change({"api": moved})
+            await asyncio.sleep(150)
+            assert [r["release"] for r in world.ledger.receipts("api")] == [1], "nothing can be read there"
+            assert world.proxy.release("api") == 1
+            world.source.push(moved, "b" * 40)
+            await asyncio.sleep(900)
+            assert [r["revision"][0] for r in world.ledger.receipts("api")] == ["a", "b"]
+
+    run(main())
+
+
+def test_a_repository_that_changed_while_noren_was_down_is_looked_at_too() -> None:
+    moved = replace(API, repo="/moved")
+
+    async def main() -> None:
+        world = World()
+        world.source.push(API, "a" * 40)
+        world.source.push(moved, "a" * 40)
+        async with started(world):
+            await asyncio.sleep(150)
+        async with started(world, moved):
+            await asyncio.sleep(150)
+            triggers = [r["trigger"] for r in world.ledger.receipts("api")]
+            assert triggers == ["poll", "poll"], "the same commit, but not taken for granted"
+
+    run(main())
+
+
+def test_with_poll_off_another_repository_waits_for_a_person() -> None:
+    quiet = replace(API, triggers=replace(API.triggers, poll=None))
+    moved = replace(quiet, repo="/moved", branch="next")
+
+    async def main() -> None:
+        world = World()
+        async with started(world, quiet) as host:
+            assert host.plan({"api": moved}, prune=False) == [
+                "api: changed to next of /moved, poll is off: noren deploy api"
+            ]
+
+    run(main())

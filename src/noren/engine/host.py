@@ -19,7 +19,7 @@ from noren.core.release import superfluous
 from noren.core.schedule import Wanted
 from noren.engine.book import Book
 from noren.engine.loop import AppLoop
-from noren.engine.poll import Poll
+from noren.engine.poll import Poll, place
 from noren.engine.ports import Ports
 from noren.engine.recover import recover
 
@@ -62,6 +62,8 @@ class Host:
             after = apps.get(name)
             if after is None:
                 lines.append(f"{name}: removed, its instances are stopped")
+            elif place(after) != place(loop.book.app):
+                lines.append(f"{name}: {_moved(after)}")
             elif settings_digest(after) != settings_digest(loop.book.app):
                 lines.append(f"{name}: changed, a new release of the same revision")
             elif after != loop.book.app:
@@ -141,9 +143,18 @@ class Host:
             await loop.router.mend()
 
     async def _new_settings(self, loop: AppLoop) -> None:
-        """A new release of the same revision: of the one a person chose, else of the newest considered."""
+        """A new release of the same revision: of the one a person chose, else of the newest considered.
+
+        From another repository or branch it is what the next look finds: the old revision need not be there.
+        """
         async with loop.turn:
             record = loop.book.record
+            newest = max(loop.book.releases.values(), key=lambda r: r.number, default=None)
+            if newest is not None and place(newest.app) != place(loop.book.app):
+                loop.tasks.cancel("retry")
+                note = loop.book.note("trigger", _moved(loop.book.app))
+                await loop.book.save(replace(record, tip=None, revision=None, wanted=None), notes=[note])
+                return
             digest = settings_digest(loop.book.app)
             active = loop.book.releases[record.active.release].revision if record.active else None
             chosen = (record.pinned or record.revision, active)
@@ -233,6 +244,12 @@ class Host:
         for release in superfluous(book.releases.values(), keep=book.app.keep, in_use=in_use):
             await self.ports.source.forget(book.app, release.number)
             await book.save(replace(release, artifact=None))
+
+
+def _moved(app: App) -> str:
+    """What a changed repository or branch leads to."""
+    look = "its tip is considered next" if app.triggers.poll is not None else f"poll is off: noren deploy {app.name}"
+    return f"changed to {app.branch or 'the default branch'} of {app.repo}, {look}"
 
 
 async def _all(works: Iterable[Awaitable[None]]) -> None:
