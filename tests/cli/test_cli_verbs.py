@@ -184,7 +184,7 @@ def test_events_and_logs_are_lines(shell: Shell, daemon: Daemon, tmp_path: Path)
     daemon.call(daemon.desk.add, event(2, "building", text="built \x1b]0;evil\x07\nin 2 s"))
     (tmp_path / "active.log").write_text("\x1b[31mred\x1b[0m \x1b]0;evil\x07\n")
     time.sleep(0.05)
-    assert shell.good("events").splitlines()[1] == "2026-01-02 03:04:02Z  website  #7  built  ]0;evil  in 2 s"
+    assert shell.good("events").splitlines()[1] == "2026-01-02 03:04:02Z  website  #7  built  ]0;evil ; in 2 s"
     assert "\x1b]" not in shell.good("logs", "website")
     assert shell("logs", "website", "--release", "9").exit_code == 2
 

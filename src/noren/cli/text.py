@@ -25,7 +25,8 @@ def show_json(value: Any) -> None:
 
 def plain(text: object) -> str:
     """One line without control characters: commit messages and answers of apps are not ours."""
-    return _CONTROL.sub(" ", str(text))
+    lines = (line.strip() for line in str(text).splitlines())
+    return _CONTROL.sub(" ", "; ".join(line for line in lines if line))
 
 
 def coloured(text: str) -> str:
