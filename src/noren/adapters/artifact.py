@@ -23,7 +23,8 @@ def inside(base: Path, relative: str, what: str) -> Path:
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(base)):
         raise ReleaseError(f"{what} {relative!r} leads out of the tree", hint="links and .. must stay inside")
     if not path.is_dir():
-        raise ReleaseError(f"there is no folder {relative!r} for {what}", seen=listing(base))
+        hint = f"set `{what}` to a folder that is there"
+        raise ReleaseError(f"there is no folder {relative!r} for {what}", seen=listing(base), hint=hint)
     return path
 
 

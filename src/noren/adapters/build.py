@@ -147,12 +147,21 @@ class Build:
             why = f"it took longer than {self.app.build.timeout:g} s"
         else:
             why = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
-        hint = "" if self.app.submodules else _submodule_hint(empty_submodules(self.folder / "tree"))
         return ReleaseError(
             f"{self.label} failed: {why}",
             seen=last_lines(self.log) or "the build said nothing",
-            hint=hint or (f"noren logs {self.app.name} --build" if code is not None else "raise build.timeout"),
+            hint=self._hint(code),
         )
+
+    def _hint(self, code: int | None) -> str:
+        empty = () if self.app.submodules else empty_submodules(self.folder / "tree")
+        if empty:
+            return _submodule_hint(empty)
+        if code is None:
+            return "raise `build.timeout`"
+        whole = f"noren logs {self.app.name} --build"
+        missing = "install the missing command on this host, where the PATH of the daemon finds it; all of the log: "
+        return f"{missing}{whole}" if code == 127 else whole
 
     def _finish(self, seconds: float) -> Built:
         """Keep what is served or run, and say so last."""

@@ -16,12 +16,16 @@ BODY_LIMIT = 65536
 
 @dataclass(slots=True)
 class Reply:
-    """What came back; ``problem`` is "" when a whole answer, or the first 64 kB of its body, came in time."""
+    """What came back; ``problem`` is "" when a whole answer, or the first 64 kB of its body, came in time.
+
+    ``late``: the problem is the time-out.
+    """
 
     status: int | None = None
     location: str = ""
     body: bytearray = field(default_factory=bytearray)
     problem: str = ""
+    late: bool = False
 
 
 async def get(address: str, *, host: str, path: str, timeout: float) -> Reply:
@@ -31,6 +35,7 @@ async def get(address: str, *, host: str, path: str, timeout: float) -> Reply:
         async with asyncio.timeout(timeout):
             await _exchange(address, _request(host, path), reply)
     except TimeoutError:
+        reply.late = True
         reply.problem = f"gave no complete answer within {timeout:g} s{_so_far(reply)}"
     except ConnectionRefusedError:
         reply.problem = f"refused the connection to {address}"

@@ -44,7 +44,9 @@ class Listening:
 def _elsewhere(port: int, own: list[Listener]) -> Objection:
     wanted = f"127.0.0.1:{port}"
     if not own:
-        return Objection(f"listens on nothing yet, expected {wanted}")
+        return Objection(
+            f"listens on nothing yet, expected {wanted}", "raise `ready.deadline` if it starts that slowly"
+        )
     seen = ", ".join(map(str, own[:5]))
     if any(listener.port == port for listener in own):
         return Objection(f"listens on {seen} only, not on 127.0.0.1", "bind 127.0.0.1 (0.0.0.0 works too)")

@@ -15,11 +15,14 @@ import os
 import re
 from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 
 # Colours and cursor movements, then whatever else would garble a terminal.
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _CONTROL = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_DIGITS = re.compile(r"[0-9]+")
+_ALIKE = 4
 _KEPT_FILES = 50
 
 
@@ -55,12 +58,25 @@ def trim(file: Path, limit: int) -> bool:
 
 
 def tail(file: Path, *, lines: int = 20, size: int = 4096) -> str:
-    """The last lines, at most ``size`` bytes, without control characters; "" when there are none."""
-    end = _end_of(file, size)
-    if len(end) < size:
-        end = (_end_of(previous(file), size - len(end)) + end)[-size:]
+    """The last lines, at most ``size`` bytes, without control characters; "" when there are none.
+
+    Lines that are alike are told once, so that what stands before them is seen.
+    """
+    read = 4 * size
+    end = _end_of(file, read)
+    if len(end) < read:
+        end = (_end_of(previous(file), read - len(end)) + end)[-read:]
     text = _CONTROL.sub("", _ESCAPES.sub("", end.decode(errors="replace").replace("\r\n", "\n")))
-    return "\n".join(text.rstrip().split("\n")[-lines:])
+    return "\n".join(_shortened(text.rstrip().split("\n"))[-lines:])[-size:]
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    """Lines alike but for digits, as the probes leave them in an access log, once: they would hide the rest."""
+    found: list[str] = []
+    for _, group in groupby(lines, key=lambda line: _DIGITS.sub("0", line)):
+        alike = list(group)
+        found += alike if len(alike) < _ALIKE else [f"({len(alike) - 1} lines like the next)", alike[-1]]
+    return found
 
 
 def prune(folder: Path, running: Collection[str]) -> None:

@@ -81,7 +81,7 @@ def _question(app: App, instance: Instance, address: str, ready: Ready) -> _Ques
 def _judge(reply: Reply, question: _Question, ready: Ready) -> Objection | None:
     status = reply.status
     if reply.problem or status is None:
-        return Objection(reply.problem)
+        return Objection(reply.problem, "raise `ready.timeout` if good answers take that long" if reply.late else "")
     good = 200 <= status < 300 if ready.status is None else status == ready.status
     if not good:
         return _refused(status, reply, question)
@@ -102,7 +102,15 @@ def _refused(status: int, reply: Reply, question: _Question) -> Objection:
             f"answered {status}, perhaps because of the host",
             f"the probe sent Host: {question.host}; allow it (ALLOWED_HOSTS and the like) or set `ready.host`",
         )
-    return Objection(f"answered {status}")
+    return Objection(f"answered {status}", _hint(status, question))
+
+
+def _hint(status: int, question: _Question) -> str:
+    if status in (401, 403):
+        return f"{question.path} wants a login: set `ready.path` to what answers 2xx without one"
+    if status < 500:
+        return f"set `ready.path` to what answers 2xx, instead of {question.path}, or `ready.status`"
+    return "the app itself fails: its log and the body say why"
 
 
 def _excerpt(body: bytearray) -> str:

@@ -36,6 +36,11 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     ("dubious ownership", "{repo} belongs to another user of this machine", "chown it, or use its ssh:// URL"),
     ("transport '.*' not allowed", "{repo} leads to a protocol that is not allowed", "use https:// or ssh:// URLs"),
     ("No space left|Disk quota exceeded", "the disk is full", "free space on the file system of the state directory"),
+    (
+        "gnutls_handshake|SSL routines|[Cc]ertificate",
+        "{repo} does not speak HTTPS that this machine trusts",
+        "check the URL and its port; for an authority of your own, put it among the machine's certificates",
+    ),
     ("Could not resolve host", "the host of {repo} has no address", "check repo and the name servers of this machine"),
     (
         "Connection refused|timed out|unreachable|Failed to connect|Connection reset|Operation too slow",

@@ -240,6 +240,21 @@ class Exit:
             return "ended (exit code unknown: the process was adopted after a restart of Noren)"
         return f"was ended by signal {-self.code}" if self.code < 0 else f"exited with code {self.code}"
 
+    @property
+    def hint(self) -> str:
+        """What to try, where the code alone tells; 126, 127 and 128 + signal are the shell's (POSIX, Exit Status)."""
+        return _EXIT_HINTS.get(self.code, "")
+
+
+_KILLED = "kill -9 came from outside: `limits.memory`, a machine out of memory (dmesg), or a person"
+_EXIT_HINTS: dict[int | None, str] = {
+    0: "`run` must stay in the foreground as long as it serves: no daemon mode, no `&`",
+    126: "make the command of `run` executable",
+    127: "install the command of `run` on this host, or let the build make it",
+    137: _KILLED,
+    -9: _KILLED,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeAnswer:

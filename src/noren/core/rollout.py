@@ -312,7 +312,8 @@ def _exited(r: Rollout, event: e.Exited, now: float) -> Advance:
     when = "after the switch" if r.moved else "before it was ready"
     tail = f"; the end of its log:\n{event.exit.log_tail}" if event.exit.log_tail else "; its log is empty"
     last = f"; last probe: {_last(r)}" if r.last_probe and not r.last_probe.ok and not r.moved else ""
-    return _give_up(r, f"{event} {when}{last}{tail}", now)
+    hint = f"; try: {event.exit.hint}" if event.exit.hint else ""
+    return _give_up(r, f"{event} {when}{last}{hint}{tail}", now)
 
 
 def _superseded(r: Rollout, event: e.Superseded, _: float) -> Advance:
