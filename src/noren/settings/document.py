@@ -16,6 +16,21 @@ from noren.core.errors import SettingsError
 _LIMIT = 1_000_000
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
+# What tomllib says, by its beginning, and what people meant.
+_HINTS = (
+    ("Invalid value", 'put text in quotes: key = "text"; yes and no are true and false'),
+    ("Illegal character '\\n'", 'close the quote: key = "text"'),
+    ("Unescaped '\\'", r"write text with a backslash in single quotes: 'C:\x'"),
+    ("Expected '=' after a key", 'write key = "text"; a key with spaces or dots in quotes'),
+    ("Expected ']' at the end", "close the name of the table: [apps.website]"),
+    ("Cannot overwrite", "the key is there twice: remove one"),
+    ("Cannot declare", "the table is there twice: put all its keys under one heading"),
+    ("Unclosed array", 'close the list, with commas between: key = ["a", "b"]'),
+    ("Unclosed inline table", 'close the table on the same line, with commas between: key = { a = "x", b = 3 }'),
+    ("Invalid initial character", "keep a table in braces on one line, without a comma at its end"),
+    ("Expected newline", "one key a line: the rest of this line belongs in the quotes, or behind #"),
+)
+
 
 def read(path: Path) -> str:
     """The text of a settings file; raises SettingsError."""
@@ -62,8 +77,12 @@ def _syntax(path: Path, text: str, message: str) -> SettingsError:
     return SettingsError(
         f"{path.name}:{line}:{column}: not TOML: {_PLACE.sub('', message)}",
         seen="" if _secret(source) else source,
-        hint="the file ends too early: was it caught half-written?" if column == "end" else "",
+        hint="the file ends too early: was it caught half-written?" if column == "end" else _hint(message),
     )
+
+
+def _hint(message: str) -> str:
+    return next((hint for start, hint in _HINTS if message.startswith(start)), "")
 
 
 def table(value: object) -> dict[str, Any]:

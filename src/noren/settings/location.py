@@ -30,7 +30,7 @@ def find(option: str | None, environ: Mapping[str, str]) -> Path:
     raise SettingsError(
         "no settings file was found",
         seen=f"neither {here} nor {SYSTEM} exists, and neither -c FILE nor NOREN_CONFIG is set",
-        hint="write a noren.toml: docs/tutorial/first-site.md shows the shortest",
+        hint="noren init in the folder of your repository writes a first one, or name yours with -c FILE",
     )
 
 
