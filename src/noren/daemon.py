@@ -20,6 +20,7 @@ from pathlib import Path
 from noren.adapters.builder import Builds
 from noren.adapters.caddy import Caddy
 from noren.adapters.git import Git
+from noren.adapters.git_version import check_git
 from noren.adapters.haproxy import HAProxy, find_binary
 from noren.adapters.haproxy import end_left as end_left_haproxy
 from noren.adapters.launch import Launch
@@ -48,6 +49,7 @@ async def serve(config: Path) -> None:
     Raises SettingsError, HostError and StateError before anything is touched.
     """
     settings = await read(config)
+    check_git()
     state = Path(settings.server.state)
     ledger = SqliteLedger(state)
     try:
@@ -124,7 +126,6 @@ class _Daemon:
         """Until someone asks it to end."""
 
         self._listen_to_signals()
-        await self._git.check_version()
         await self._clean_builds()
         desk = Desk(self._host, urls=self._urls, environment=self._environment, reload=self._reload, stop=self._stop)
         self._group.create_task(self._processes.guard_logs(self._proxy.output), name="guard logs")

@@ -8,6 +8,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from noren.core.diagnosis import Finding
 
 
 class _Program:
@@ -50,6 +54,13 @@ class _Program:
         from noren.settings.schema import schema
 
         return json.dumps(schema(), indent=2)
+
+    def doctor(self, config: str | None, running: bool) -> list[Finding]:
+        """What this host offers Noren."""
+        from noren.examination import examine
+        from noren.settings.location import find
+
+        return examine(lambda: find(config, os.environ), running)
 
     def demo(self, once: bool) -> int:
         """Tell the story of the sample team; the exit code."""

@@ -14,6 +14,7 @@ import pytest
 from repository import Repository
 
 from noren.adapters.git import Git
+from noren.adapters.git_version import check_git
 from noren.core.errors import HostError, OutsideError, ReleaseError
 from noren.core.model import App, Commit, Kind
 
@@ -383,17 +384,17 @@ def test_locks_that_a_crash_left_do_not_stop_the_next_fetch(origin: Repository, 
     assert latest(Git(tmp_path / "state"), origin.app()).revision == sha
 
 
-def test_git_is_asked_for_its_version(git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert asyncio.run(git.check_version())[0].isdigit()
+def test_git_is_asked_for_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_git()[0].isdigit()
     old = tmp_path / "git"
     old.write_text("#!/bin/sh\necho git version 2.20.1\n")
     old.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(HostError, match="too old"):
-        asyncio.run(git.check_version())
+        check_git()
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     with pytest.raises(HostError, match="not installed"):
-        asyncio.run(git.check_version())
+        check_git()
 
 
 def without_head(mirror: Path) -> None:

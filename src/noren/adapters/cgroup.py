@@ -65,6 +65,11 @@ class Cgroup:
                 folder.rmdir()
 
 
+def writable() -> bool:
+    """Whether groups can be made here at all."""
+    return any(os.access(parent, os.W_OK) for parent in _parents())
+
+
 def _parents() -> Iterator[Path]:
     """Where groups can be made in each hierarchy that helps: in our own."""
     with contextlib.suppress(OSError):

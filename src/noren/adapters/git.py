@@ -18,11 +18,9 @@ from noren.adapters.checkout import Checkout
 from noren.adapters.command import Outcome, Patience, Stalled, run
 from noren.adapters.mirror import QUICK, Mirror, git
 from noren.adapters.remote import Remote, plain_environment, prepare
-from noren.core.errors import HostError, OutsideError, ReleaseError
+from noren.core.errors import OutsideError, ReleaseError
 from noren.core.model import App, Commit
 
-# 2.32 is the first that can be kept from reading anybody's settings (GIT_CONFIG_GLOBAL).
-OLDEST = (2, 32)
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ABBREVIATED = re.compile(r"[0-9a-f]{7,64}")
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
@@ -56,18 +54,6 @@ class Git:
         self._named_well: set[str] = set()
         self._mirrors_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         prepare(self._home)
-
-    async def check_version(self) -> str:
-        """The version of git; raises HostError when there is none or it is older than OLDEST."""
-        try:
-            done = await run(("git", "--version"), env=self._plain, cwd=self._home, patience=QUICK)
-        except FileNotFoundError as exc:
-            raise HostError("git is not installed", hint="install git (apt install git)") from exc
-        found = re.search(r"(\d+)\.(\d+)[.\d]*", done.stdout.decode(errors="replace"))
-        if not found or (int(found[1]), int(found[2])) < OLDEST:
-            wanted = ".".join(map(str, OLDEST))
-            raise HostError("git is too old", seen=done.stdout.decode().strip(), hint=f"install git {wanted} or newer")
-        return found[0]
 
     async def tip(self, app: App) -> str:
         """The sha at the tip of the app's branch, or of the remote's HEAD, asked from the remote.

@@ -7,7 +7,10 @@ main.py imports what each of these needs only when it is called.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from noren.core.diagnosis import Finding
 
 
 class Program(Protocol):
@@ -31,6 +34,10 @@ class Program(Protocol):
 
     def schema(self) -> str:
         """The JSON Schema of the settings file as text."""
+        ...
+
+    def doctor(self, config: str | None, running: bool) -> list[Finding]:
+        """What this host offers, whether or not there are settings; ``running``: the daemon of them answers."""
         ...
 
     def demo(self, once: bool) -> int:

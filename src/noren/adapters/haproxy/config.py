@@ -20,6 +20,7 @@ from noren.core.errors import HostError
 _MOST, _LEAST = 20_000, 1_000
 # Beside two descriptors a connection: listeners, health checks, pollers, pipes of the threads.
 _SPARE = 500
+FEWEST_FILES, MOST_FILES = _LEAST * 2 + _SPARE, _MOST * 2 + _SPARE
 _THREADS = 8
 
 _TEMPLATE = Template(resources.files("noren.adapters.haproxy").joinpath("template.cfg").read_text())
@@ -63,7 +64,7 @@ def connections() -> int:
     if most < _LEAST:
         raise HostError(
             f"the limit of open files is too small for {_LEAST} connections at once",
-            seen=f"hard limit {hard}, needed {_LEAST * 2 + _SPARE}",
+            seen=f"hard limit {hard}, needed {FEWEST_FILES}",
             hint="raise it: ulimit -Hn, or LimitNOFILE= in the systemd unit",
         )
     return most
