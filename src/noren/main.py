@@ -55,6 +55,12 @@ class _Program:
 
         return json.dumps(schema(), indent=2)
 
+    def init(self, config: str | None, folder: str, write: bool) -> tuple[str, list[str]]:
+        """A first settings file for a repository."""
+        from noren.init import first_settings
+
+        return first_settings(Path(folder), Path(config or "noren.toml"), write=write)
+
     def doctor(self, config: str | None, running: bool) -> list[Finding]:
         """What this host offers Noren."""
         from noren.examination import examine

@@ -16,7 +16,7 @@ from noren.cli.connection import config_option
 from noren.core.errors import NorenError
 
 VERBS = (
-    *("up", "down", "check", "status", "releases", "receipt", "events", "logs"),
+    *("init", "up", "down", "check", "status", "releases", "receipt", "events", "logs"),
     *("deploy", "rollback", "restart", "promote", "abort", "hold", "resume", "quarantine"),
     *("reload", "run", "demo", "doctor"),
 )

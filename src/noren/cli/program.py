@@ -36,6 +36,10 @@ class Program(Protocol):
         """The JSON Schema of the settings file as text."""
         ...
 
+    def init(self, config: str | None, folder: str, write: bool) -> tuple[str, list[str]]:
+        """The text of a first settings file for a repository, and what there is to say; ``write``: write it, too."""
+        ...
+
     def doctor(self, config: str | None, running: bool) -> list[Finding]:
         """What this host offers, whether or not there are settings; ``running``: the daemon of them answers."""
         ...
