@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,17 @@ class _Program:
         from noren.init import first_settings
 
         return first_settings(Path(folder), Path(config or "noren.toml"), write=write)
+
+    def install(self, really: bool) -> Iterator[str]:
+        """Make Noren a service of this host, or only tell how."""
+        from noren.install import carry_out, check, shown, steps
+
+        program = Path(sys.argv[0]).absolute()
+        if not really:
+            yield shown(steps(program))
+            return
+        check(program, root=os.geteuid() == 0)
+        yield from carry_out(steps(program))
 
     def doctor(self, config: str | None, running: bool) -> list[Finding]:
         """What this host offers Noren."""

@@ -6,6 +6,7 @@ main.py imports what each of these needs only when it is called.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,6 +39,10 @@ class Program(Protocol):
 
     def init(self, config: str | None, folder: str, write: bool) -> tuple[str, list[str]]:
         """The text of a first settings file for a repository, and what there is to say; ``write``: write it, too."""
+        ...
+
+    def install(self, really: bool) -> Iterator[str]:
+        """Make Noren a service of this host, or only tell how; each step as a line. Raises HostError."""
         ...
 
     def doctor(self, config: str | None, running: bool) -> list[Finding]:
