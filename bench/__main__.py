@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHES = ("static", "app")
+BENCHES = ("static", "app", "cli")
 
 
 def main() -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import pwd
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from noren.api.client import Client
 from noren.cli.program import Program
+
+if TYPE_CHECKING:
+    from noren.api.client import Client
 
 _KEY: Final = "noren.config"
 
@@ -39,7 +41,9 @@ def program() -> Program:
 
 
 def client() -> Client:
-    """A client of the daemon of these settings; nothing is asked yet."""
+    """A client of the daemon of these settings; nothing is asked yet. Imported here: --help needs no HTTP."""
+    from noren.api.client import Client
+
     return Client(program().socket(config()), by=_caller())
 
 

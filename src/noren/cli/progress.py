@@ -9,14 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from noren.api.client import Client
 from noren.cli.account import event_line, line
 from noren.cli.text import plain, show_json
 from noren.core.errors import NorenError, NotRunningError, UsageError
+
+if TYPE_CHECKING:
+    from noren.api.client import Client
 
 Json = dict[str, Any]
 
