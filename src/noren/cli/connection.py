@@ -41,10 +41,15 @@ def program() -> Program:
 
 
 def client() -> Client:
-    """A client of the daemon of these settings; nothing is asked yet. Imported here: --help needs no HTTP."""
+    """A client of the daemon of these settings; nothing is asked yet."""
+    return client_of(click.get_current_context())
+
+
+def client_of(ctx: click.Context) -> Client:
+    """The same where a shell completes and no context is current. Imported here: --help needs no HTTP."""
     from noren.api.client import Client
 
-    return Client(program().socket(config()), by=_caller())
+    return Client(ctx.find_root().obj.socket(ctx.meta.get(_KEY)), by=_caller())
 
 
 def _caller() -> str:

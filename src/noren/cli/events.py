@@ -8,12 +8,13 @@ from contextlib import suppress
 import click
 
 from noren.cli.account import event_line
+from noren.cli.app_name import app_argument
 from noren.cli.connection import client, config_option, json_option
 from noren.cli.text import show_json
 
 
 @click.command()
-@click.argument("app", required=False)
+@app_argument(required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on with new events, until Ctrl-C.")
 @click.option("-n", "--last", default=50, show_default=True, type=click.IntRange(1, 10_000), help="So many lines.")
 @json_option

@@ -7,12 +7,13 @@ from contextlib import suppress
 
 import click
 
+from noren.cli.app_name import app_argument
 from noren.cli.connection import client, config_option, json_option
 from noren.cli.text import coloured
 
 
 @click.command()
-@click.argument("app")
+@app_argument()
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines, also of the next release, until Ctrl-C.")
 @click.option("--release", type=click.IntRange(min=1), help="Of this release; default: the active one.")
 @click.option("--build", is_flag=True, help="The log of the build.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from noren.cli.app_name import app_argument
 from noren.cli.connection import client, config_option, json_option
 from noren.cli.text import moment, short, show_json, table
 
@@ -27,7 +28,7 @@ def listed(as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("app")
+@app_argument()
 @click.argument("revision")
 @config_option
 def lift(app: str, revision: str) -> None:

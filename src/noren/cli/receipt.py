@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from noren.cli.account import whole
+from noren.cli.app_name import app_argument
 from noren.cli.connection import client, config_option, json_option
 from noren.cli.text import show_json
 
 
 @click.command()
-@click.argument("app")
+@app_argument()
 @click.argument("rollout", type=click.IntRange(min=1), required=False)
 @json_option
 @config_option

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from noren.cli.app_name import app_argument
 from noren.cli.connection import client, config_option, json_option
 from noren.cli.text import moment, short, show_json, table
 
 
 @click.command()
-@click.argument("app")
+@app_argument()
 @json_option
 @config_option
 def command(app: str, as_json: bool) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from noren.cli.app_name import app_argument
 from noren.cli.connection import client, config_option, json_option
 from noren.cli.progress import finish
 
 
 @click.command()
-@click.argument("app")
+@app_argument()
 @click.option("--wait", is_flag=True, help="Wait for the verdict; exits 0 only when it was kept.")
 @json_option
 @config_option

@@ -6,13 +6,14 @@ import os
 
 import click
 
+from noren.cli.app_name import app_argument
 from noren.cli.connection import client, config_option
 from noren.core.errors import NorenError
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @config_option
-@click.argument("app")
+@app_argument()
 @click.argument("words", metavar="-- CMD", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(app: str, words: tuple[str, ...]) -> None:
     """Run a command in the directory and environment of the active release.

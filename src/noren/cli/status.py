@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from noren.cli.app_name import app_argument
 from noren.cli.connection import client, config_option, json_option
 from noren.cli.text import moment, plain, short, show_json, table
 from noren.core.errors import UsageError
@@ -15,7 +16,7 @@ Json = dict[str, Any]
 
 
 @click.command()
-@click.argument("app", required=False)
+@app_argument(required=False)
 @json_option
 @config_option
 def command(app: str | None, as_json: bool) -> None:
