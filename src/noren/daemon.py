@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import shutil
 import signal
 import sys
@@ -29,6 +30,7 @@ from noren.adapters.probes import HttpProbes
 from noren.adapters.processes import Processes
 from noren.adapters.static import Sites
 from noren.api.server import serve as serve_api
+from noren.api.server import serve_hooks
 from noren.core.errors import HostError, NorenError, OutsideError
 from noren.core.model import App, Instance, Kind, Release
 from noren.engine.desk import Desk
@@ -127,17 +129,28 @@ class _Daemon:
 
         self._listen_to_signals()
         await self._clean_builds()
-        desk = Desk(self._host, urls=self._urls, environment=self._environment, reload=self._reload, stop=self._stop)
+        desk = Desk(
+            self._host,
+            urls=self._urls,
+            environment=self._environment,
+            reload=self._reload,
+            stop=self._stop,
+            variable=os.environ.get,
+        )
         self._group.create_task(self._processes.guard_logs(self._proxy.output), name="guard logs")
         newest = await desk.events(None, -1)
         self._group.create_task(_tell(desk, newest[-1]["seq"] if newest else 0), name="tell")
         await self._host.start(self._settings.apps.values())
         self._started.set()
         _give_back()
-        api = self._group.create_task(serve_api(desk, self._state / "noren.sock"), name="api")
+        served = [
+            self._group.create_task(serve_api(desk, self._state / "noren.sock"), name="api"),
+            self._group.create_task(serve_hooks(desk, self._proxy.hooks), name="hooks"),
+        ]
         await self._ended
-        api.cancel()
-        await asyncio.wait([api])
+        for task in served:
+            task.cancel()
+        await asyncio.wait(served)
         raise _StoppedError
 
     async def _clean_builds(self) -> None:

@@ -38,6 +38,7 @@ from noren.core.phase import Phase
 from noren.core.quarantine import Quarantined
 from noren.core.record import (
     AppRecord,
+    DeliveryRecord,
     Note,
     QuarantineRecord,
     ReceiptRecord,
@@ -135,6 +136,7 @@ RECORDS: list[Record] = [
     RetiringRecord(retiring=Retiring(running=RUNNING, phase=RetirePhase.DRAINING, until=1e9, faulty=True)),
     RetiringRecord(retiring=Retiring(running=Running(release=3, rollout=4), phase=RetirePhase.WARM)),
     QuarantineRecord(quarantined=Quarantined(revision="q", settings="s", reason="r", since="T")),
+    DeliveryRecord(delivery="0f", at="T"),
 ]
 NOTE = Note(at="T1", text="begun", kind="rollout", rollout=2, phase="queued")
 

@@ -24,6 +24,7 @@ import msgspec
 from noren.core.errors import StateError
 from noren.core.record import (
     AppRecord,
+    DeliveryRecord,
     Note,
     QuarantineRecord,
     ReceiptRecord,
@@ -50,6 +51,7 @@ _TYPES: dict[str, type[Any]] = {
     "retiring": RetiringRecord,
     "quarantine": QuarantineRecord,
     "receipt": ReceiptRecord,
+    "delivery": DeliveryRecord,
 }
 _NAMES = {kind: name for name, kind in _TYPES.items()}
 

@@ -10,13 +10,17 @@ import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from noren.api.address import reachable
 from noren.api.desk import Desk
+from noren.api.hooks import HookDesk, Hooks
 from noren.api.routes import application
 from noren.core.errors import HostError
+
+_HOOKS_AT_ONCE = 500
 
 
 class _Embedded(uvicorn.Server):
@@ -35,11 +39,21 @@ async def serve(desk: Desk, path: Path) -> None:
 
     It accepts from before the first await on, so nobody needs to be told that it is ready.
     """
-    listener = listen(path)
     stopping = asyncio.Event()
+    await _serve(application(desk, stopping), path, stopping)
+
+
+async def serve_hooks(desk: HookDesk, path: Path) -> None:
+    """As ``serve``, for the webhooks that the proxy passes on."""
+    await _serve(Hooks(desk), path, asyncio.Event(), most=_HOOKS_AT_ONCE)
+
+
+async def _serve(application: Any, path: Path, stopping: asyncio.Event, most: int | None = None) -> None:
+    listener = listen(path)
     server = _Embedded(
         uvicorn.Config(
-            application(desk, stopping),
+            application,
+            limit_concurrency=most,
             http="h11",
             ws="none",
             lifespan="off",
@@ -73,7 +87,7 @@ def listen(path: Path) -> socket.socket:
         with reachable(beside) as address:
             listener.bind(address)
         beside.chmod(0o600)  # before it listens: until then nobody can connect
-        listener.listen(128)
+        listener.listen(1024)
         beside.replace(path)
     except OSError as exc:
         listener.close()

@@ -52,6 +52,13 @@ class Triggers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """How Git servers tell of a push; ``secret_env`` names a variable of the daemon, None: they may not."""
+
+    secret_env: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
     """What an instance must answer before it gets traffic; ``status`` None: any 2xx."""
 
@@ -127,6 +134,7 @@ class App:
     build: Build = field(default_factory=Build)
     static: Static = field(default_factory=Static)
     triggers: Triggers = field(default_factory=Triggers)
+    webhook: Webhook = field(default_factory=Webhook)
     run: str | None = None
     instances: int = 1
     strategy: Strategy = Strategy.BLUE_GREEN
@@ -144,7 +152,10 @@ class App:
 
 
 # Settings that take effect without a new release: where requests come from, what is kept, when to look.
-_LIVE = ("hosts", "keep", "keep_warm", "release_header", "triggers", "drain", "branch", "credentials", "watch")
+_LIVE = (
+    *("hosts", "keep", "keep_warm", "release_header", "triggers", "webhook", "drain"),
+    *("branch", "credentials", "watch"),
+)
 
 
 def _digest(value: object) -> str:

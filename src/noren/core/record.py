@@ -139,7 +139,20 @@ class ReceiptRecord:
         return str(self.rollout)
 
 
-Record = AppRecord | ReleaseRecord | RolloutRecord | RetiringRecord | QuarantineRecord | ReceiptRecord
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRecord:
+    """A webhook that was taken, so that it is known when it comes again."""
+
+    delivery: str
+    at: str
+
+    @property
+    def key(self) -> str:
+        """One per delivery."""
+        return self.delivery
+
+
+Record = AppRecord | ReleaseRecord | RolloutRecord | RetiringRecord | QuarantineRecord | ReceiptRecord | DeliveryRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from noren.core.phase import Phase
 from noren.core.quarantine import Quarantined
 from noren.core.record import (
     AppRecord,
+    DeliveryRecord,
     Note,
     QuarantineRecord,
     ReceiptRecord,
@@ -41,6 +42,7 @@ class Book:
         self.releases: dict[int, ReleaseRecord] = {}
         self.retiring: dict[str, RetiringRecord] = {}
         self.quarantine: dict[str, QuarantineRecord] = {}
+        self.deliveries: dict[str, DeliveryRecord] = {}
         self.changed = changed
         self._ledger = ledger
 
@@ -50,6 +52,7 @@ class Book:
             self._put(record)
         oldest_first = sorted(self.retiring.values(), key=lambda r: r.retiring.until)
         self.retiring = {record.key: record for record in oldest_first}
+        self.deliveries = dict(sorted(self.deliveries.items(), key=lambda entry: entry[1].at))
 
     async def save(self, *put: Record, drop: Sequence[Record] = (), notes: Sequence[Note] = ()) -> None:
         """Commit, then show. Raises StateError with nothing shown."""
@@ -124,6 +127,8 @@ class Book:
                 self.retiring[record.key] = record
             case QuarantineRecord():
                 self.quarantine[record.key] = record
+            case DeliveryRecord():
+                self.deliveries[record.key] = record
             case ReceiptRecord():
                 pass  # read from the ledger when asked for
             case _:
@@ -139,7 +144,7 @@ class Book:
                 self.quarantine.pop(record.key, None)
             case ReleaseRecord():
                 self.releases.pop(record.number, None)
-            case AppRecord() | ReceiptRecord():
+            case AppRecord() | ReceiptRecord() | DeliveryRecord():
                 pass
             case _:
                 assert_never(record)

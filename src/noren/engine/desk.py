@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from noren.core.errors import UsageError
+from noren.core.errors import HostError, UsageError
 from noren.core.model import App, Instance, Release
 from noren.core.verdict import Outcome
 from noren.engine import command, report
@@ -31,12 +31,14 @@ class Desk:
         environment: Callable[[Release, Instance | None], dict[str, str]],
         reload: Callable[[bool, bool], Awaitable[list[str]]],
         stop: Callable[[bool], Awaitable[None]],
+        variable: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._host = host
         self._urls = urls
         self._environment = environment
         self._reload = reload
         self._stop = stop
+        self._variable = variable
 
     # --- reads ------------------------------------------------------------------------------
 
@@ -124,6 +126,21 @@ class Desk:
             if receipt["outcome"] != Outcome.SUPERSEDED.value:
                 return {k: receipt[k] for k in ("rollout", "release", "revision", "outcome", "reason")}
             rollout += 1
+
+    # --- webhooks ---------------------------------------------------------------------------
+
+    def secret(self, app: str) -> str:
+        """The secret of an app's webhook, from the daemon's environment."""
+        name = self._host.loop(app).book.app.webhook.secret_env
+        if name is None:
+            raise UsageError(f"{app} takes no webhooks", hint=f"set webhook.secret_env of {app}")
+        if not (secret := self._variable(name)):
+            raise HostError(f"Noren runs without {name}, the secret of the webhook of {app}")
+        return secret
+
+    async def hint(self, app: str, delivery: str | None) -> None:
+        """Look at the app's repository soon."""
+        await self._host.hint(app, delivery)
 
     # --- acts -------------------------------------------------------------------------------
 

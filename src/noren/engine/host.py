@@ -12,12 +12,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 from noren.core.errors import NorenError, TrafficError, UsageError
-from noren.core.model import App, Routing, Triggers, build_key, settings_digest
+from noren.core.model import App, Routing, Triggers, Webhook, build_key, settings_digest
 from noren.core.quarantine import find
 from noren.core.record import AppRecord, ReleaseRecord
 from noren.core.release import superfluous
 from noren.core.schedule import Wanted
 from noren.engine.book import Book
+from noren.engine.hints import Hints
 from noren.engine.loop import AppLoop
 from noren.engine.poll import Poll, place
 from noren.engine.ports import Ports
@@ -33,6 +34,7 @@ class Host:
         self.changed = asyncio.Condition()
         self._group = group
         self._poll = Poll(ports.source, group)
+        self._hints: dict[str, Hints] = {}
         self._pruning = asyncio.Event()
         self._changing = asyncio.Lock()
 
@@ -52,6 +54,13 @@ class Host:
         except KeyError:
             names = ", ".join(self.loops) or "none"
             raise UsageError(f"there is no app {name}", seen=f"apps: {names}") from None
+
+    async def hint(self, app: str, delivery: str | None) -> None:
+        """A webhook tells that something happened; returns once that is durable, raises StateError."""
+        loop = self.loop(app)
+        if app not in self._hints:
+            self._hints[app] = Hints(loop.book, self.ports.ledger, lambda: self._poll.hint(loop.book.app))
+        await self._hints[app].take(delivery)
 
     # --- settings ---------------------------------------------------------------------------
 
@@ -121,7 +130,7 @@ class Host:
         app = next(r.app for r in records if isinstance(r, ReleaseRecord) and r.number == active.release)
         taken = {host for loop in self.loops.values() for host in loop.book.app.hosts}
         hosts = tuple(host for host in app.hosts if host not in taken)
-        await self._take_up(replace(app, hosts=hosts, triggers=Triggers(poll=None)))
+        await self._take_up(replace(app, hosts=hosts, triggers=Triggers(poll=None), webhook=Webhook()))
 
     async def _absent(self) -> list[str]:
         return [name for name in await self.ports.ledger.apps() if name not in self.loops]
@@ -182,6 +191,7 @@ class Host:
                 book.app = app
                 raise
             loop.tasks.cancel_all()
+            self._hints.pop(app.name, None)
             names = [i.id for i in book.instances]
             await self.ports.proxy.drain(app.name, names, requests=app.drain.requests, connections=app.drain.requests)
             await self.ports.proxy.apply(Routing(app=app.name, hosts=()))

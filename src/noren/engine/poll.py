@@ -1,7 +1,8 @@
 """Looks at each repository now and then, and tells its apps of a tip they have not considered.
 
 One task per repository and branch, so that three sites of one repository cost one look. A
-repository that cannot be reached is asked less often, said once, and heals by itself.
+repository that cannot be reached is asked less often, said once, and heals by itself. A webhook
+is a hint to look now: it only wakes the task, so there is one way in for every commit.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from noren.core.model import App
 from noren.engine.loop import AppLoop
 from noren.engine.ports import Source
 
+USUAL = 30.0  # seconds; how often a repository with poll = "off" is tried again while it cannot be reached
+HINT_PAUSE = 1.0  # seconds between two looks, however many webhooks ask for them
 JITTER = 0.1  # share of the interval, so that many repositories of one server are not asked at once
 SLOWEST = 600.0  # seconds between looks at a repository that cannot be reached
 
@@ -33,17 +36,25 @@ class Poll:
         self._source = source
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
+        self._hinted: dict[Place, asyncio.Event] = {}
 
     def watch(self, loops: Mapping[str, AppLoop]) -> None:
         """Look at the repositories of these apps from now on, and at once."""
         self.stop()
         places: dict[Place, list[AppLoop]] = {}
         for loop in loops.values():
-            if loop.book.app.triggers.poll is not None:
+            if loop.book.app.triggers.poll is not None or loop.book.app.webhook.secret_env is not None:
                 places.setdefault(place(loop.book.app), []).append(loop)
+        self._hinted = {where: self._hinted.get(where, asyncio.Event()) for where in places}
         self._tasks = [
-            self._group.create_task(self._look(shared), name=f"poll {repo}") for (repo, _), shared in places.items()
+            self._group.create_task(self._look(shared, self._hinted[where]), name=f"poll {where[0]}")
+            for where, shared in places.items()
         ]
+
+    def hint(self, app: App) -> None:
+        """Something happened at this app's repository: look now."""
+        if (hinted := self._hinted.get(place(app))) is not None:
+            hinted.set()
 
     def stop(self) -> None:
         """Look no more."""
@@ -51,39 +62,60 @@ class Poll:
             task.cancel()
         self._tasks = []
 
-    async def _look(self, loops: Sequence[AppLoop]) -> None:
-        interval = min(loop.book.app.triggers.poll or SLOWEST for loop in loops)
+    async def _look(self, loops: Sequence[AppLoop], hinted: asyncio.Event) -> None:
+        interval = min((poll for loop in loops if (poll := loop.book.app.triggers.poll) is not None), default=None)
         failures = 0
         said: dict[str, str] = {}
         while True:
-            problems = await self._looked(loops)
+            trigger = "webhook" if hinted.is_set() else "poll"
+            hinted.clear()
+            problems = await self._looked(loops, trigger, hinted)
             failures = failures + 1 if len(problems) == len(loops) else 0
             await _say(loops, problems, said)
-            wait = min(max(interval, SLOWEST), interval * 2 ** min(failures, 10)) if failures else interval
-            await asyncio.sleep(wait * random.uniform(1 - JITTER, 1 + JITTER))
+            await _pause(interval, failures, hinted)
 
-    async def _looked(self, loops: Sequence[AppLoop]) -> dict[str, str]:
+    async def _looked(self, loops: Sequence[AppLoop], trigger: str, hinted: asyncio.Event) -> dict[str, str]:
         try:
-            return await self._ask(loops)
+            return await self._ask(loops, trigger, hinted)
         except Exception as exc:  # noqa: BLE001 - told in the history: one repository must not end the others' polls
             return {loop.book.app.name: f"looking at {loop.book.app.repo} failed: {exc!r}" for loop in loops}
 
-    async def _ask(self, loops: Sequence[AppLoop]) -> dict[str, str]:
+    async def _ask(self, loops: Sequence[AppLoop], trigger: str, hinted: asyncio.Event) -> dict[str, str]:
         try:
             tip = await self._source.tip(loops[0].book.app)
         except NorenError as exc:
             return {loop.book.app.name: str(exc) for loop in loops}
         problems: dict[str, str] = {}
         for loop in loops:
-            if tip != loop.book.record.tip and not loop.tasks.busy("trigger"):
-                try:
-                    commit = await self._source.commit(loop.book.app, tip)
-                except NorenError as exc:
-                    problems[loop.book.app.name] = str(exc)
-                else:
-                    # A task of the app: a reload ends ours, and must not end it between two commits to the ledger.
-                    loop.tasks.spawn("trigger", f"{loop.book.app.name}: trigger", loop.found, tip, commit, "poll")
+            if tip == loop.book.record.tip:
+                continue
+            if loop.tasks.busy("trigger"):
+                hinted.set()  # still at the commit before: look again, or with poll = "off" nobody would
+                continue
+            try:
+                commit = await self._source.commit(loop.book.app, tip)
+            except NorenError as exc:
+                problems[loop.book.app.name] = str(exc)
+            else:
+                # A task of the app: a reload ends ours, and must not end it between two commits to the ledger.
+                loop.tasks.spawn("trigger", f"{loop.book.app.name}: trigger", loop.found, tip, commit, trigger)
         return problems
+
+
+async def _pause(interval: float | None, failures: int, hinted: asyncio.Event) -> None:
+    """Until the next look: the interval, longer while the repository cannot be reached, shorter for a hint."""
+    usual = interval or USUAL
+    wait = min(max(usual, SLOWEST), usual * 2 ** min(failures, 10)) if failures else interval
+    if wait is not None:
+        wait *= random.uniform(1 - JITTER, 1 + JITTER)
+    begun = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(wait):
+            await hinted.wait()
+    except TimeoutError:
+        return
+    rest = min(HINT_PAUSE, wait or HINT_PAUSE) - (asyncio.get_running_loop().time() - begun)
+    await asyncio.sleep(max(0.0, rest))
 
 
 async def _say(loops: Iterable[AppLoop], problems: Mapping[str, str], said: dict[str, str]) -> None:

@@ -19,6 +19,7 @@ from noren.core.model import (
     Strategy,
     Triggers,
     Verify,
+    Webhook,
 )
 from noren.settings.defaults import kind_of
 from noren.settings.outside import Outside
@@ -27,7 +28,7 @@ from noren.settings.tables import AppTable, Table
 # Files do not warm up or leak: what is wrong with them shows within seconds.
 _STATIC_BAKE_TIME = 10.0
 
-_SECTIONS = {"build": Build, "triggers": Triggers, "ready": Ready, "drain": Drain, "limits": Limits}
+_SECTIONS = {"build": Build, "triggers": Triggers, "webhook": Webhook, "ready": Ready, "drain": Drain, "limits": Limits}
 _LISTS = ("watch", "hosts")
 _ELSEWHERE = ("kind", "strategy", "repo", "env", "env_file", "ssh_key_file", "known_hosts_file", "token_env")
 

@@ -33,12 +33,13 @@ _SECTIONS: Mapping[str, type[tables.Table]] = {
     "build": tables.BuildTable,
     "static": tables.StaticTable,
     "triggers": tables.TriggersTable,
+    "webhook": tables.WebhookTable,
     "ready": tables.ReadyTable,
     "verify": tables.VerifyTable,
     "drain": tables.DrainTable,
     "limits": tables.LimitsTable,
 }
-_LATER_TRIGGERS = ("schedule", "webhook", "pull_requests", "image")
+_LATER_TRIGGERS = ("schedule", "image")
 
 
 def sentence(error: ErrorDetails) -> str:

@@ -62,6 +62,10 @@ class TriggersTable(Table):
     poll: Poll = _about('How often the repository is asked for its tip; "off" to disable.')
 
 
+class WebhookTable(Table):
+    secret_env: Variable = _about("Variable of the daemon that holds the secret of the webhook.")
+
+
 class ReadyTable(Table):
     path: UrlPath = _about("What is asked before an instance gets traffic.")
     status: int = _about("The status to expect; default: any 2xx.", ge=100, le=599)
@@ -113,6 +117,7 @@ class AppTable(Table):
     build: Annotated[BuildTable, short("run", BuildTable)] = _about("The build; a string is short for run.")
     static: StaticTable = _about("How files are served.")
     triggers: TriggersTable = _about("What makes Noren look for a new revision.")
+    webhook: WebhookTable = _about("How the Git server tells of a push.")
     run: Command = _about("Shell command of a process; it must listen on $PORT.")
     instances: int = _about("Copies that run side by side.", ge=1, le=100)
     strategy: StrategyName = _about("How traffic moves to a new release.")

@@ -16,6 +16,7 @@ from noren.adapters.haproxy.addresses import Address
 from noren.adapters.haproxy.table import DEEPEST
 from noren.adapters.haproxy.view import SLOTS, ServerView, View, slot_name
 from noren.core.errors import HostError
+from noren.core.webhook import LARGEST, SENT_AT_MOST
 
 _MOST, _LEAST = 20_000, 1_000
 # Beside two descriptors a connection: listeners, health checks, pollers, pipes of the threads.
@@ -48,6 +49,8 @@ def render(addresses: Sequence[Address], view: View) -> str:
         threads=min(os.cpu_count() or 1, _THREADS),
         binds="".join(f"  {address.bind}\n" for address in addresses),
         strip="".join(_strip(depth) for depth in range(1, DEEPEST + 1)),
+        hook_limit=LARGEST,
+        hook_most=SENT_AT_MOST,
     )
     return "".join([front, *_backends(view.servers)])
 

@@ -23,6 +23,7 @@ COUNTERS = "slots.json"
 ADMIN = "admin.sock"
 LISTENERS = "listeners.sock"
 EVENTS = "events.sock"
+HOOKS = "hooks.sock"
 
 
 class Folder:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from noren.adapters.haproxy import confirm, drain
 from noren.adapters.haproxy.addresses import Address
 from noren.adapters.haproxy.config import render, render_map
-from noren.adapters.haproxy.folder import CONFIG, OUTPUT, TOKEN, Folder
+from noren.adapters.haproxy.folder import CONFIG, HOOKS, OUTPUT, TOKEN, Folder
 from noren.adapters.haproxy.lifetime import Lifetime
 from noren.adapters.haproxy.log import Log
 from noren.adapters.haproxy.meter import Meter
@@ -52,6 +52,11 @@ class HAProxy:
     def output(self) -> Path:
         """What HAProxy says goes to this file; it only grows."""
         return self._folder.path / OUTPUT
+
+    @property
+    def hooks(self) -> Path:
+        """The socket that webhooks are passed on to: whoever takes them listens here."""
+        return self._folder.path / HOOKS
 
     @property
     def pid(self) -> int:

@@ -5,6 +5,7 @@ Made by the table (wanted) and read from the admin socket (found); the plan comp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +20,7 @@ TWINS = ("read", "write")
 
 _MAINTENANCE, _DRAIN = 0x01 | 0x02 | 0x04 | 0x20 | 0x40, 0x08 | 0x10
 _CHECK_ENABLED = 0x04
+_SLOT = re.compile(r"s\d+-")
 
 
 def slot_name(slot: int) -> str:
@@ -70,13 +72,13 @@ def parse_map(text: str) -> dict[str, str]:
 
 
 def parse_servers(text: str) -> dict[str, ServerView]:
-    """``show servers state``: columns are named in the second line."""
+    """``show servers state``: columns are named in the second line; only what has a slot is of an app."""
     lines = text.splitlines()
     header = next((line for line in lines if line.startswith("# ")), "# ")[2:].split()
     servers: dict[str, ServerView] = {}
     for line in lines:
         row = dict(zip(header, line.split(" "), strict=False))
-        if line[:1].isdigit() and len(row) > 1:
+        if line[:1].isdigit() and len(row) > 1 and _SLOT.match(row["be_name"]):
             servers[f"{row['be_name']}/{row['srv_name']}"] = _server(row)
     return servers
 
