@@ -20,15 +20,20 @@ from noren.prove.proof import Proof
 from noren.prove.run import Run
 
 _PATIENCE = 60.0  # seconds
+_LONGEST = 86_400.0  # seconds
 
 
 class Background:
-    """``ledger`` and ``proof`` are there once the block has ended; what breaks a load is raised at its end."""
+    """``ledger`` and ``proof`` are there once the block has ended; what breaks a load is raised at its end.
 
-    def __init__(self, *loads: Load, seed: int | None = None) -> None:
+    ``whole`` False: as for ``Run``, for runs of many thousand requests.
+    """
+
+    def __init__(self, *loads: Load, seed: int | None = None, whole: bool = True) -> None:
         self.ledger: Ledger
         self._loads = loads
         self._seed = seed
+        self._whole = whole
         self._begun = threading.Event()
         self._thread = ThreadPoolExecutor(1, "loads")
         self._work: Future[Ledger]
@@ -37,6 +42,16 @@ class Background:
     def proof(self) -> Proof:
         """The verdict on the whole run."""
         return Proof.of(self.ledger)
+
+    @property
+    def requests(self) -> int:
+        """So many have ended until now."""
+        return self._so_far.tally.requests
+
+    @property
+    def lost(self) -> int:
+        """So many were lost until now."""
+        return self._so_far.tally.lost
 
     def __enter__(self) -> Background:
         self._work = self._thread.submit(lambda: asyncio.run(self._run()))
@@ -55,7 +70,8 @@ class Background:
     async def _run(self) -> Ledger:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
-        async with Run(seed=self._seed) as run:
+        async with Run(seed=self._seed, duration=_LONGEST, whole=self._whole) as run:
+            self._so_far = run.ledger
             for load in self._loads:
                 run.start(load)
             self._begun.set()

@@ -1,7 +1,7 @@
 """The client's ledger: one record for each request that was issued, and the questions a proof asks of it.
 
 Loads add records; tests and reports read. Monotonic times for durations, wall-clock times (UTC) to compare with
-receipts. About 300 bytes a record: a run of a night is several runs.
+receipts. A record takes about 300 bytes: the ledger of a long run keeps the lost ones whole, and sums of all.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from noren.prove.claims import Claims
 from noren.prove.outcome import Outcome, Problem
 from noren.prove.request import Answer
+from noren.prove.tally import Tally
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,10 +43,6 @@ class Record:
         """Anything but ok."""
         return self.outcome is not Outcome.OK
 
-    def refute(self, problem: Problem) -> None:
-        """What looked answered turned out lost: a second answer came."""
-        self.outcome, self.detail = problem.outcome, problem.detail
-
     def __str__(self) -> str:
         at = datetime.fromtimestamp(self.wall, UTC).isoformat(timespec="milliseconds")
         seen = f"{self.status or '-'} {self.release or '-'}"
@@ -52,11 +50,17 @@ class Record:
 
 
 class Ledger:
-    """All records of a run."""
+    """All records of a run, or only the lost ones (``whole`` False); ``tally`` and ``claims`` are of all.
 
-    def __init__(self, seed: int) -> None:
+    ``slot``: seconds that the tally takes together.
+    """
+
+    def __init__(self, seed: int, *, whole: bool = True, slot: float = 1.0) -> None:
         self.seed = seed
         self.records: list[Record] = []
+        self.tally = Tally(slot)
+        self.claims = Claims()
+        self._whole = whole
         self._epoch = time.time() - time.monotonic()
 
     def settle(
@@ -86,8 +90,21 @@ class Ledger:
             release=sys.intern(answer.release) if answer and answer.release else None,
             once=once,
         )
-        self.records.append(record)
+        self.tally.add(record)
+        if once:
+            self.claims.tell(id, done=not record.lost)
+        if self._whole or record.lost:
+            self.records.append(record)
         return record
+
+    def refute(self, record: Record, problem: Problem) -> None:
+        """What looked answered turned out lost: a second answer came."""
+        self.tally.refute(record, problem.outcome)
+        if not (self._whole or record.lost):
+            self.records.append(record)
+        record.outcome, record.detail = problem.outcome, problem.detail
+        if record.once:
+            self.claims.tell(record.id, done=False)
 
     def between(self, since: datetime, until: datetime) -> Iterator[Record]:
         """Records of requests that were under way in this window of wall-clock time, as of a receipt."""

@@ -54,20 +54,20 @@ class Load(ABC):
             pool.give(None)
             return self.settle(stage, request, due, issued, connection), connection
         refuted: list[Record] = []
-        result = await self.exchange(connection, request, deadline, refuted)
+        result = await self.exchange(stage, connection, request, deadline, refuted)
         record = self.settle(stage, request, due, issued, result)
         refuted.append(record)
         pool.give(connection)
         return record, result
 
     async def exchange(
-        self, connection: Connection, request: Request, deadline: float, answered: list[Record]
+        self, stage: Stage, connection: Connection, request: Request, deadline: float, answered: list[Record]
     ) -> Answer | Problem:
         """Send and wait; a second answer that comes later refutes the record in ``answered``."""
 
         def twice(data: bytes) -> None:
             for record in answered:
-                record.refute(Problem(Outcome.DUPLICATE, f"a second answer came: {data[:40]!r}"))
+                stage.ledger.refute(record, Problem(Outcome.DUPLICATE, f"a second answer came: {data[:40]!r}"))
 
         return await connection.exchange(request.encode(self.target.host), request.method, deadline, on_extra=twice)
 

@@ -5,13 +5,12 @@ The app appends ``id release`` lines with one O_APPEND write each (``examples/le
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from noren.core.errors import NorenError
 from noren.prove.ledger import Ledger
-from noren.prove.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +51,39 @@ def read_orders(path: Path) -> list[Order]:
 
     Raises NorenError for a line that is not ``id release``.
     """
-    if not path.exists():
-        return []
-    return [_order(path, number, line) for number, line in enumerate(path.read_text().splitlines(), 1)]
+    return list(each_order(path))
 
 
-def exactly_once(ledger: Ledger, orders: list[Order]) -> Once:
+def each_order(path: Path) -> Iterator[Order]:
+    """The same one by one: the ledger of a long run need not fit in memory."""
+    if path.exists():
+        with path.open() as lines:
+            for number, line in enumerate(lines, 1):
+                yield _order(path, number, line.rstrip("\n"))
+
+
+def exactly_once(ledger: Ledger, orders: Iterable[Order]) -> Once:
     """Compare what clients were told with what the app did. Ids of other runs in the app's ledger do not matter."""
-    executed = Counter(order.id for order in orders)
-    claims = [record for record in ledger.records if record.once]
-    told = [record.id for record in claims if record.outcome is Outcome.OK]
+    claims = ledger.claims
+    claims.forget_executions()
+    for order in orders:
+        claims.executed(order.id)
+    rows = list(_telling(ledger))
     return Once(
-        orders=len(claims),
-        missing=tuple(id for id in told if not executed[id]),
-        doubled=tuple(record.id for record in claims if executed[record.id] > 1),
-        unanswered=tuple(record.id for record in claims if record.lost and executed[record.id]),
+        orders=sum(1 for _ in claims.each()),
+        missing=tuple(id for id, done, times in rows if done and not times),
+        doubled=tuple(id for id, _, times in rows if times > 1),
+        unanswered=tuple(id for id, done, times in rows if not done and times),
     )
 
 
+def _telling(ledger: Ledger) -> Iterator[tuple[str, bool, int]]:
+    """What is not as it should be: all but done and executed once."""
+    return (claim for claim in ledger.claims.each() if claim[1:] != (True, 1))
+
+
 def _order(path: Path, number: int, line: str) -> Order:
-    id, space, release = line.partition(" ")
+    id, space, release = line.rpartition(" ")
     if not (id and space and release):
         raise NorenError(
             "the app's ledger cannot be read",

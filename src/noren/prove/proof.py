@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from noren.prove.ledger import Ledger
@@ -17,7 +18,7 @@ class Proof:
     once: Once | None
 
     @staticmethod
-    def of(ledger: Ledger, orders: list[Order] | None = None) -> Proof:
+    def of(ledger: Ledger, orders: Iterable[Order] | None = None) -> Proof:
         """Judge a run; ``orders`` is what the app executed, None when that is unknown."""
         return Proof(Summary.of(ledger), None if orders is None else exactly_once(ledger, orders))
 

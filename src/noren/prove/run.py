@@ -21,11 +21,16 @@ from noren.prove.pace import Stop
 
 
 class Run:
-    """Ends by itself ``duration`` seconds after it was entered. The same seed gives the same requests."""
+    """Ends by itself ``duration`` seconds after it was entered. The same seed gives the same requests.
 
-    def __init__(self, *, seed: int | None = None, duration: float = 3600.0) -> None:
+    ``whole`` False: the ledger of a long run, which keeps sums, and only the lost ones whole; ``slot`` as there.
+    """
+
+    def __init__(
+        self, *, seed: int | None = None, duration: float = 3600.0, whole: bool = True, slot: float = 1.0
+    ) -> None:
         self.seed = secrets.randbits(32) if seed is None else seed
-        self.ledger = Ledger(self.seed)
+        self.ledger = Ledger(self.seed, whole=whole, slot=slot)
         self._duration = duration
         # Not from the seed: a proof repeated with its seed must not meet its own ids in the app's ledger.
         self._id = secrets.token_hex(3)

@@ -6,34 +6,12 @@ the machine was too slow for the rate and the latencies say little about the ser
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil
 
-from noren.prove.ledger import Ledger, Record
-
-
-@dataclass(frozen=True, slots=True)
-class Percentiles:
-    """Of ``samples`` values, in milliseconds; 0 when there are none."""
-
-    samples: int
-    p50: float
-    p99: float
-    max: float
-
-    @staticmethod
-    def of(seconds: Iterable[float]) -> Percentiles:
-        """The percentiles (nearest rank) of these durations in seconds."""
-        values = sorted(seconds)
-        if not values:
-            return Percentiles(0, 0.0, 0.0, 0.0)
-        median, high = (values[ceil(len(values) * share) - 1] * 1000 for share in (0.5, 0.99))
-        return Percentiles(len(values), median, high, values[-1] * 1000)
-
-    def __str__(self) -> str:
-        return f"p50 {self.p50:.1f} ms, p99 {self.p99:.1f} ms, max {self.max:.1f} ms (N={self.samples})"
+from noren.prove.latency import Percentiles
+from noren.prove.ledger import Ledger
+from noren.prove.outcome import Outcome
+from noren.prove.tally import LoadTally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +27,18 @@ class LoadSummary:
     late: Percentiles
 
     @staticmethod
-    def of(load: str, records: list[Record]) -> LoadSummary:
-        """Sum up the records of one load."""
-        dues = [record.due for record in records]
-        span = max(dues) - min(dues)
+    def of(load: str, tally: LoadTally) -> LoadSummary:
+        """Sum up one load."""
+        span = tally.last - tally.first
+        requests = tally.outcomes.total()
         return LoadSummary(
             load=load,
-            requests=len(records),
-            lost=sum(record.lost for record in records),
-            rate=(len(records) - 1) / span if span else 0.0,
-            outcomes=dict(Counter(record.outcome.value for record in records)),
-            latency=Percentiles.of(record.latency for record in records),
-            late=Percentiles.of(record.late for record in records),
+            requests=requests,
+            lost=requests - tally.outcomes[Outcome.OK],
+            rate=(requests - 1) / span if span else 0.0,
+            outcomes={outcome.value: number for outcome, number in tally.outcomes.items() if number},
+            latency=tally.latency.percentiles(),
+            late=tally.late.percentiles(),
         )
 
     def __str__(self) -> str:
@@ -83,17 +61,14 @@ class Summary:
     @staticmethod
     def of(ledger: Ledger, *, shown: int = 20) -> Summary:
         """Sum up a ledger, with the first ``shown`` losses in words."""
-        loads: dict[str, list[Record]] = {}
-        for record in ledger.records:
-            loads.setdefault(record.load, []).append(record)
-        lost = ledger.lost()
+        tally = ledger.tally
         return Summary(
             seed=ledger.seed,
-            requests=len(ledger.records),
-            lost=len(lost),
-            loads=tuple(LoadSummary.of(load, records) for load, records in loads.items()),
-            by_release=dict(Counter(record.release or "-" for record in ledger.records)),
-            losses=tuple(str(record) for record in lost[:shown]),
+            requests=tally.requests,
+            lost=tally.lost,
+            loads=tuple(LoadSummary.of(load, each) for load, each in tally.loads.items()),
+            by_release=dict(tally.by_release),
+            losses=tuple(str(record) for record in ledger.lost()[:shown]),
         )
 
     def lines(self) -> list[str]:
