@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.campaign.campaign import Campaign
-from tests.campaign.track import append
+from tests.campaign.track import append, revision_of
 
 
 def main() -> int:
@@ -22,13 +22,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="of an earlier run")
     parser.add_argument("--record", type=Path, help="a page with a table of results, which gets a row")
     given = parser.parse_args()
+    revision = revision_of(Path(__file__).parent)
     with tempfile.TemporaryDirectory(prefix="noren-prove-") as folder:
         campaign = Campaign(Path(folder), share=given.share, kill_every=given.kill_every, seed=given.seed)
         result = campaign.run(given.requests, given.rollouts)
     print("\n".join(result.lines()), flush=True)
     print(json.dumps(result.row()))
     if given.record:
-        append(given.record, result)
+        append(given.record, result, revision)
     return 0 if result.good else 1
 
 

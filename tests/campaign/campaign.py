@@ -96,7 +96,7 @@ class Campaign:
     ) -> None:
         next_kill, next_line = self._next_kill(), time.monotonic() + TELL
         while not any(done.done() for done in work):
-            asked, made = traffic.requests, sum(driver.rollouts.total() for driver in drivers)
+            asked, made = traffic.requests, sum(driver.made for driver in drivers)
             if asked >= requests and made >= rollouts:
                 return
             if time.monotonic() >= next_line:

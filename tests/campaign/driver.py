@@ -31,6 +31,7 @@ class Driver:
         self.app = app
         self.rollouts: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
+        self.made = 0  # for other threads, which must not walk the counters
         self.interrupted = 0
         self._fleet = fleet
         self._client = fleet.noren.client
@@ -164,6 +165,7 @@ class Driver:
 
     def _count(self, receipt: Receipt) -> None:
         self._last = receipt["rollout"]
+        self.made += 1
         self.rollouts[f"{receipt['kind']} {receipt['outcome']}"] += 1
         self.interrupted += any(reason in receipt["reason"] for reason in INTERRUPTED)
         if receipt["requests"] is not None:

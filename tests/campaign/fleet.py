@@ -11,6 +11,8 @@ from pathlib import Path
 
 from noren.prove.checks import names_its_release
 from noren.prove.downloads import Downloads
+from noren.prove.hostile import Hostile
+from noren.prove.http2 import Http2
 from noren.prove.keepalive import KeepAlive, NewConnection
 from noren.prove.ledger import Ledger
 from noren.prove.load import Load
@@ -63,6 +65,7 @@ triggers = {{ poll = "30s" }}
 BUILDS = {"site": "cp index.html $NOREN_OUTPUT"}
 CHANGED = ("uvicorn", "simple", "site")
 BYSTANDER = "still"
+MIXED = mix(0.7, gets("/", "/hello"), posts())
 MB = 1_000_000
 
 
@@ -100,9 +103,10 @@ class Fleet:
 
     def loads(self, share: float) -> list[Load]:
         """About 1,000 requests a second times ``share``."""
+        simple = self.target("simple")
         return [
-            *self._orders("uvicorn", 100 * share, 220 * share),
-            *self._orders("simple", 100 * share, 200 * share),
+            *self._orders("uvicorn", 60 * share, 120 * share),
+            *self._orders("simple", 60 * share, 100 * share),
             KeepAliveRace(
                 name="L3 uvicorn",
                 target=self.target("uvicorn"),
@@ -111,17 +115,18 @@ class Fleet:
                 check=names_its_release,
             ),
             *self._long("uvicorn", share),
-            NewConnection(name="L1 site", target=self.target("site"), rate=100 * share, check=self.markers),
-            KeepAlive(name="L2 site", target=self.target("site"), rate=150 * share, check=self.markers),
+            NewConnection(name="L1 site", target=self.target("site"), rate=150 * share, check=self.markers),
+            KeepAlive(name="L2 site", target=self.target("site"), rate=250 * share, check=self.markers),
+            Http2(name="L7 site", target=self.target("site"), rate=100 * share, check=self.markers),
+            Http2(name="L7 simple", target=simple, rate=30 * share, requests=MIXED, check=names_its_release),
             *self._bystander(share),
         ]
 
     def _orders(self, app: str, fresh: float, kept: float) -> list[Load]:
         target = self.target(app)
-        requests = mix(0.7, gets("/", "/hello"), posts())
         return [
             NewConnection(name=f"L1 {app}", target=target, rate=fresh, check=names_its_release),
-            KeepAlive(name=f"L2 {app}", target=target, rate=kept, requests=requests, check=names_its_release),
+            KeepAlive(name=f"L2 {app}", target=target, rate=kept, requests=MIXED, check=names_its_release),
         ]
 
     def _long(self, app: str, share: float) -> list[Load]:
@@ -130,13 +135,13 @@ class Fleet:
             Streams(name="L4", target=target, rate=share, events=30, interval=0.1),
             Uploads(name="L5 up", target=target, rate=0.3 * share, size=3 * MB, speed=2 * MB),
             Downloads(name="L5 down", target=target, rate=0.3 * share, size=3 * MB, speed=2 * MB),
+            Hostile(name="L8", target=target, rate=2 * share, patience=2.0, check=names_its_release),
         ]
 
     def _bystander(self, share: float) -> list[Load]:
         target = self.target(BYSTANDER)
-        requests = mix(0.7, gets("/"), posts())
         return [
-            KeepAlive(name="L9", target=target, rate=100 * share, requests=requests, check=names_its_release),
+            KeepAlive(name="L9", target=target, rate=100 * share, requests=MIXED, check=names_its_release),
             WebSockets(name="L6", target=target, clients=max(1, round(20 * share))),
         ]
 

@@ -18,11 +18,11 @@ HEADS = (
 SUMS = ("minutes", "requests", "lost", "orders", "missing", "doubled", "rollouts", "kept", "kills")
 
 
-def append(page: Path, result: Result) -> None:
-    """Add a row. The page must have both marks."""
+def append(page: Path, result: Result, revision: str) -> None:
+    """Add a row for what was run at a revision. The page must have both marks."""
     before, rest = page.read_text().split(BEGIN)
     inside, after = rest.split(END)
-    rows = [*rows_of(inside), {**{k: str(v) for k, v in result.row().items()}, "revision": _revision(page.parent)}]
+    rows = [*rows_of(inside), {**{k: str(v) for k, v in result.row().items()}, "revision": revision}]
     page.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{after}")
 
 
@@ -42,8 +42,7 @@ def table(rows: list[dict[str, str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row[head] for head in HEADS) + " |" for row in every)])
 
 
-def _revision(folder: Path) -> str:
-    told = subprocess.run(
-        ["git", "rev-parse", "--short=10", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
-    )
-    return told.stdout.strip()
+def revision_of(folder: Path) -> str:
+    """The commit of a checkout, shortened; "-dirty" when its source was changed since."""
+    argv = ["git", "describe", "--always", "--abbrev=10", "--dirty", "--exclude=*"]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()

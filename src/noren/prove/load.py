@@ -34,7 +34,7 @@ class Stage:
 
 @dataclass(kw_only=True)
 class Load(ABC):
-    """``timeout``: seconds from the intended start to the complete answer."""
+    """``timeout``: seconds from the moment a request is issued to its complete answer."""
 
     name: str
     target: Target
@@ -48,7 +48,7 @@ class Load(ABC):
     async def ask(self, stage: Stage, pool: Pool, request: Request, due: float) -> tuple[Record, Answer | Problem]:
         """One request over a connection of the pool: sent once, recorded once."""
         issued = asyncio.get_running_loop().time()
-        deadline = due + self.timeout
+        deadline = issued + self.timeout  # from `due`, a late generator would lose requests that no server ever saw
         connection = await pool.take(deadline)
         if isinstance(connection, Problem):
             pool.give(None)

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
 
+_BURST = 8  # overdue requests that are issued in one turn
+
 
 class Stop:
     """The end of a run: set once, and every sleep ends."""
@@ -41,8 +43,9 @@ async def starts(rate: float, stop: Stop) -> AsyncIterator[float]:
     begin = loop.time()
     for number in count():
         due = begin + number / rate
-        # Also when late: requests in flight must get their turn, or our own lateness would look like the server's.
-        if await _until(due - loop.time(), stop):
+        # Also when late, but not for each: requests in flight must get their turn, or our own lateness would look
+        # like the server's; yet one turn a request could never catch up where turns are long.
+        if (due > loop.time() or number % _BURST == 0) and await _until(due - loop.time(), stop):
             return
         yield due
 

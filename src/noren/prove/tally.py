@@ -38,26 +38,20 @@ class Slot:
 
 
 class Tally:
-    """``slots`` by number: wall-clock seconds divided by ``width``."""
+    """``slots`` by number (wall-clock seconds by ``width``); other threads may read ``requests`` and ``lost``."""
 
     def __init__(self, width: float) -> None:
         self.width = width
+        self.requests = 0
+        self.lost = 0
         self.loads: dict[str, LoadTally] = {}
         self.slots: dict[int, Slot] = {}
         self.by_release: Counter[str] = Counter()
 
-    @property
-    def requests(self) -> int:
-        """All."""
-        return self.by_release.total()
-
-    @property
-    def lost(self) -> int:
-        """All but ok."""
-        return sum(load.outcomes.total() - load.outcomes[Outcome.OK] for load in self.loads.values())
-
     def add(self, record: Record) -> None:
         """Count an ended request."""
+        self.requests += 1
+        self.lost += record.lost
         load = self.loads.get(record.load)
         if load is None:
             load = self.loads[record.load] = LoadTally()
@@ -77,6 +71,7 @@ class Tally:
         outcomes = self.loads[record.load].outcomes
         outcomes[record.outcome] -= 1
         outcomes[outcome] += 1
+        self.lost += not record.lost
         self._slot(record).lost += not record.lost
 
     def _slot(self, record: Record) -> Slot:

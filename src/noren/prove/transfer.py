@@ -44,7 +44,7 @@ class Transfer(Load):
         request = self.request(stage.next_id())
         request.headers["Connection"] = "close"
         issued = asyncio.get_running_loop().time()
-        result = await open_connection(self.target, due + self.timeout)
+        result = await open_connection(self.target, issued + self.timeout)
         if isinstance(result, Connection):
             connection, result = result, await self.transfer(stage, result, request)
             connection.close()
