@@ -19,6 +19,7 @@ from noren.core.model import (
     Commit,
     Counts,
     Exit,
+    Found,
     Instance,
     Kind,
     Observation,
@@ -116,9 +117,11 @@ class FakeRunner:
     def __init__(self) -> None:
         self.alive: dict[str, Instance] = {}
         self.stopped: list[str] = []
+        self.serving: dict[str, Found] = {}
         self.most = 0
         self.trouble = Trouble()
         self._ends: dict[str, asyncio.Event] = {}
+        self._changes: dict[str, asyncio.Queue[str]] = {}
         self._port = 20000
 
     async def start(self, release: Release, instance: Instance) -> Instance:
@@ -134,16 +137,32 @@ class FakeRunner:
 
     async def exited(self, instance: Instance) -> Exit:
         if instance.id in self.alive:
-            await self._ends.setdefault(instance.id, asyncio.Event()).wait()
+            end = asyncio.ensure_future(self._ends.setdefault(instance.id, asyncio.Event()).wait())
+            change = asyncio.ensure_future(self._changes.setdefault(instance.id, asyncio.Queue()).get())
+            try:
+                await asyncio.wait({end, change}, return_when=asyncio.FIRST_COMPLETED)
+                if change.done():
+                    return Exit(instance=instance.id, code=None, by=change.result())
+            finally:
+                end.cancel()
+                change.cancel()
         return Exit(instance=instance.id, code=1, log_tail="Traceback: boom")
 
     async def stop(self, instance: Instance, grace: float) -> None:
         self.alive.pop(instance.id, None)
         self.stopped.append(instance.id)
 
+    async def found(self, app: App) -> Found | None:
+        await self.trouble.meet("found")
+        return self.serving.get(app.name)
+
     def kill(self, name: str) -> None:
         del self.alive[name]
         self._ends.setdefault(name, asyncio.Event()).set()
+
+    def change(self, name: str, by: str) -> None:
+        """Somebody else changes it on purpose."""
+        self._changes.setdefault(name, asyncio.Queue()).put_nowait(by)
 
     def of(self, release: int) -> list[str]:
         return [i.id for i in self.alive.values() if i.release == release]
@@ -169,13 +188,15 @@ class FakeProbes:
 
 class FakeProxy:
     """Serves ``rate`` requests a second of virtual time; releases in ``failing`` answer that share of them badly,
-    those in ``hanging`` none; ``on_confirm`` happens before each answer of ``confirm``."""
+    those in ``hanging`` none; ``on_confirm`` happens before each answer of ``confirm``. Not ``carrying``: it is
+    somebody else's proxy, which counts nothing for us."""
 
     def __init__(self, rate: float = 100.0) -> None:
         self.rate = rate
         self.failing: dict[int, float] = {}
         self.hanging: set[int] = set()
         self.hung = 0
+        self.carrying = True
         self.on_confirm: Callable[[], None] = lambda: None
         self.routing: dict[str, Routing] = {}
         self.history: list[Routing] = []
@@ -201,8 +222,10 @@ class FakeProxy:
         self.drained.extend(instances)
         return 0
 
-    async def observe(self, app: str) -> Observation:
+    async def observe(self, app: str) -> Observation | None:
         await self.trouble.meet("observe")
+        if not self.carrying:
+            return None
         self._serve(app)
         waiting = {r: Traffic(reads=Counts(failed=self.hung)) for r in self.hanging if self.hung}
         return Observation(
@@ -293,9 +316,9 @@ class World:
         return Ports(
             source=self.source,
             builder=self.builder,
-            runners={Kind.STATIC: self.runner, Kind.PROCESS: self.runner},
-            probes=self.probes,
-            proxy=self.proxy,
+            runners=dict.fromkeys(Kind, self.runner),
+            probes=dict.fromkeys(Kind, self.probes),
+            proxies=dict.fromkeys(Kind, self.proxy),
             ledger=self.ledger,
             clock=clock,
         )

@@ -117,8 +117,8 @@ class _Daemon:
             source=self._git,
             builder=self._builds,
             runners={Kind.STATIC: Sites(caddy), Kind.PROCESS: self._processes},
-            probes=HttpProbes(self._state),
-            proxy=proxy,
+            probes=dict.fromkeys((Kind.STATIC, Kind.PROCESS), HttpProbes(self._state)),
+            proxies=dict.fromkeys((Kind.STATIC, Kind.PROCESS), proxy),
             ledger=ledger,
             clock=Clock(time.monotonic, utc_now),
         )

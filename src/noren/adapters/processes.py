@@ -21,7 +21,7 @@ from noren.adapters.members import Members, identity_of
 from noren.adapters.portpool import PortPool
 from noren.adapters.removal import remove
 from noren.core.errors import OutsideError
-from noren.core.model import Exit, Instance, Limits, Release
+from noren.core.model import App, Exit, Found, Instance, Limits, Release
 
 # How long SIGKILL may take: only a process stuck in the kernel needs more.
 _KILL_SECONDS = 5.0
@@ -55,6 +55,10 @@ class Processes:
             started = self._started(release, instance, port)
             undo.pop_all()
         return started
+
+    async def found(self, app: App) -> Found | None:
+        """Nothing: what runs without a record is not ours."""
+        return None
 
     async def adopt(self, instance: Instance) -> Instance | None:
         """The instance when its main process still runs; one that never got its identity is found by its mark."""

@@ -18,7 +18,7 @@ from noren.adapters.identity import boot_id
 from noren.adapters.removal import remove
 from noren.adapters.site_tree import page, publish
 from noren.core.errors import HostError, OutsideError, ReleaseError
-from noren.core.model import Exit, Instance, Release
+from noren.core.model import App, Exit, Found, Instance, Release
 
 
 def site_label(app: str, release: int) -> str:
@@ -59,6 +59,10 @@ class Sites:
         """Remove the folder with its last instance; ``grace`` does not matter. Again: no change."""
         async with self._one:
             await asyncio.to_thread(self._remove, instance)
+
+    async def found(self, app: App) -> Found | None:
+        """Nothing: what runs without a record is not ours."""
+        return None
 
     async def _served(self, instance: Instance) -> Instance:
         try:

@@ -40,11 +40,13 @@ def whole(receipt: Json) -> Iterator[str]:
     if receipt["by_release"]:
         answers = ", ".join(f"{count:,} by release {number}" for number, count in receipt["by_release"].items())
         yield f"  answered: {answers}"
-    for name, latency in receipt["latency_ms"].items():
+    latencies: Json = receipt["latency_ms"] or {}
+    for name, latency in latencies.items():
         if latency["samples"]:
             yield f"  latency {name}: p50 {latency['p50']} ms, p99 {latency['p99']} ms ({latency['samples']:,} samples)"
     if receipt["switch_ms"] is not None:
-        yield f"  switch took {receipt['switch_ms']} ms, longest hold {receipt['longest_hold_ms']} ms"
+        held = receipt["longest_hold_ms"]
+        yield f"  switch took {receipt['switch_ms']} ms" + ("" if held is None else f", longest hold {held} ms")
     yield "  phases: " + ", ".join(f"{phase['phase']} {phase['seconds']:.1f} s" for phase in receipt["phases"])
     for event in receipt["events"]:
         yield f"  {event_line(event)}"

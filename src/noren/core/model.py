@@ -13,10 +13,11 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """How an app serves: by files or by processes."""
+    """How an app serves: by files, by processes, or by the pods of a Kubernetes Deployment."""
 
     STATIC = "static"
     PROCESS = "process"
+    KUBERNETES = "kubernetes"
 
 
 class Strategy(StrEnum):
@@ -100,6 +101,37 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kubernetes:
+    """Where an app runs in a cluster, and what Noren may change there.
+
+    ``mode`` adopt: the Deployment is there, and ``repair`` lets Noren mend what would lose requests in it. ``mode``
+    own: it is Noren's; ``replicas``, ``port``, ``env_from`` and ``route`` (a Gateway as namespace/name) are for these.
+    ``checks`` are paths asked through the Service during the bake time. ``base_image`` gets what a build left as one
+    layer at ``base_path``; a build that leaves nothing is made of ``dockerfile``. Paths of files are absolute.
+    """
+
+    deployment: str
+    namespace: str = "default"
+    mode: str = "own"
+    container: str | None = None
+    repair: bool = False
+    context: str | None = None
+    kubeconfig: str | None = None
+    service: str | None = None
+    checks: tuple[str, ...] = ()
+    # Endpoints are taken out while SIGTERM is on its way (kubernetes #43576): a pod serves on for so long.
+    pre_stop: float = 5.0
+    port: int = 8080
+    replicas: int = 2
+    env_from: tuple[str, ...] = ()
+    route: str | None = None
+    dockerfile: str = "Dockerfile"
+    base_image: str | None = None
+    base_path: str = "/usr/share/nginx/html"
+    registry_auth_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
     """How a private repository is reached; paths are absolute, ``token_env`` names a variable of the daemon."""
 
@@ -113,7 +145,7 @@ class App:
     """The effective settings of one app, every default filled in.
 
     ``secrets`` are the variables of ``env_file``: they reach builds and processes like ``env``
-    and are masked everywhere else.
+    and are masked everywhere else. ``image`` is where builds are pushed or, with its tag, what is watched.
     """
 
     name: str
@@ -144,6 +176,8 @@ class App:
     verify: Verify = field(default_factory=Verify)
     drain: Drain = field(default_factory=Drain)
     limits: Limits = field(default_factory=Limits)
+    image: str | None = None
+    kubernetes: Kubernetes | None = None
 
     @property
     def variables(self) -> dict[str, str]:
@@ -151,6 +185,7 @@ class App:
         return {**dict(self.env), **dict(self.secrets)}
 
 
+_JOINED = ("image", "kubernetes")  # settings of later: an app without them keeps the digest it always had
 # Settings that take effect without a new release: where requests come from, what is kept, when to look.
 _LIVE = (
     *("hosts", "keep", "keep_warm", "release_header", "triggers", "webhook", "drain"),
@@ -164,7 +199,8 @@ def _digest(value: object) -> str:
 
 def settings_digest(app: App) -> str:
     """Names the settings a release runs with: a change of any of them is a new release of the same revision."""
-    return _digest({key: value for key, value in asdict(app).items() if key not in _LIVE})
+    values = {key: value for key, value in asdict(app).items() if key not in _LIVE}
+    return _digest({key: value for key, value in values.items() if value is not None or key not in _JOINED})
 
 
 def build_key(app: App, revision: str) -> str:
@@ -172,9 +208,8 @@ def build_key(app: App, revision: str) -> str:
 
     Kind counts only for what the builder does with the result (a process keeps its tree).
     """
-    return _digest(
-        [revision, app.repo, app.kind, app.root, app.submodules, asdict(app.build), sorted(app.variables.items())]
-    )
+    key = [revision, app.repo, app.kind, app.root, app.submodules, asdict(app.build), sorted(app.variables.items())]
+    return _digest([*key, app.image] if app.image else key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,14 +274,34 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What serves already, although the ledger knows nothing of it: taken over as release ``instance.release``.
+
+    ``settings`` is the digest of the settings it was released with, None when Noren did not release it.
+    """
+
+    instance: Instance
+    rollout: int
+    revision: str
+    artifact: Artifact
+    settings: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How an instance ended; ``code`` is negative for a signal and None when unknown (it was adopted)."""
+    """How an instance ended; ``code`` is negative for a signal and None when unknown (it was adopted).
+
+    ``by`` tells who else changed it on purpose: that is respected, nothing is put in its place.
+    """
 
     instance: str
     code: int | None
     log_tail: str = ""
+    by: str = ""
 
     def __str__(self) -> str:
+        if self.by:
+            return f"was changed {self.by}"
         if self.code is None:
             return "ended (exit code unknown: the process was adopted after a restart of Noren)"
         return f"was ended by signal {-self.code}" if self.code < 0 else f"exited with code {self.code}"
@@ -272,7 +327,7 @@ class ProbeAnswer:
     """What one probe saw; kept for the reason of a release that never becomes ready.
 
     ``body`` is the head of the answer (≤ 200 characters, control characters replaced),
-    ``problem`` is "" exactly when ``ok``.
+    ``problem`` is "" exactly when ``ok``. ``judged`` sums up what a probe saw that looks at more than one answer.
     """
 
     ok: bool
@@ -282,6 +337,7 @@ class ProbeAnswer:
     seconds: float = 0.0
     problem: str = ""
     hint: str = ""
+    judged: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

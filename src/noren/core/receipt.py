@@ -39,13 +39,14 @@ def receipt(
     *,
     ended_at: str,
     final: Observation | None,
+    carried: bool = True,
     samples: Sequence[Sample],
     verdict_at: float,
     events: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """The receipt as JSON-ready values; ``verdict_at`` is monotonic.
 
-    ``requests`` is null when no proxy of ours carried the traffic.
+    Without ``carried`` no proxy of ours carried the traffic: what only a proxy can count is null.
     """
     rollout = record.rollout
     verdict = rollout.verdict
@@ -57,6 +58,17 @@ def receipt(
     by_release = _counted_once(by_release, base, serving)
     if verdict.outcome is Outcome.ROLLED_BACK and final:
         by_release = _with_waiting(by_release, rollout.number, final)
+    counted: dict[str, Any] = {
+        "requests": _requests(by_release) if final else None,
+        "complete": base is not None and final is not None and base.proxy == final.proxy,
+        "by_release": {str(n): t.both.total for n, t in sorted(by_release.items()) if t.both.total},
+        "latency_ms": {
+            "before": latency(samples, record.intent - BEFORE, record.intent),
+            "during": latency(samples, record.intent, switched),
+            "after": latency(samples, switched, verdict_at),
+        },
+        "longest_hold_ms": 0,
+    }
     return {
         "rollout": rollout.id,
         "kind": rollout.kind.value,
@@ -70,15 +82,7 @@ def receipt(
         "reason": verdict.reason,
         "started_at": record.started_at,
         "ended_at": ended_at,
-        "requests": _requests(by_release) if final else None,
-        "complete": base is not None and final is not None and base.proxy == final.proxy,
-        "by_release": {str(n): t.both.total for n, t in sorted(by_release.items()) if t.both.total},
-        "latency_ms": {
-            "before": latency(samples, record.intent - BEFORE, record.intent),
-            "during": latency(samples, record.intent, switched),
-            "after": latency(samples, switched, verdict_at),
-        },
-        "longest_hold_ms": 0,
+        **(counted if carried else dict.fromkeys(counted)),
         "switch_ms": record.switch_ms,
         "phases": [{"phase": phase, "seconds": round(seconds, 4)} for phase, seconds in record.phases],
     }

@@ -258,7 +258,7 @@ def _thin(r: Rollout, event: e.Observed) -> str:
 
 
 def _probed_baking(r: Rollout, event: e.Probed, now: float) -> Advance:
-    r = replace(_note(r, event, now), last_probe=event.answer)
+    r = replace(_note(r, event, now), last_probe=event.answer, judged=event.answer.judged or r.judged)
     bad = dict(r.health)[event.instance].bad
     if bad >= BAKE_FAILURES and r.old is not None:
         return _give_up(r, f"stopped answering after the switch: {_last(r)}", now)
@@ -311,6 +311,7 @@ def _exited(r: Rollout, event: e.Exited, now: float) -> Advance:
         return r, []
     when = "after the switch" if r.moved else "before it was ready"
     tail = f"; the end of its log:\n{event.exit.log_tail}" if event.exit.log_tail else "; its log is empty"
+    tail = "" if event.exit.by else tail
     last = f"; last probe: {_last(r)}" if r.last_probe and not r.last_probe.ok and not r.moved else ""
     hint = f"; try: {event.exit.hint}" if event.exit.hint else ""
     return _give_up(r, f"{event} {when}{last}{hint}{tail}", now)

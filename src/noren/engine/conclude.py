@@ -28,7 +28,7 @@ from noren.core.rollout import Rollout, RolloutKind
 from noren.core.schedule import Wanted, retry_delay
 from noren.core.verdict import Fault, Outcome, Verdict
 from noren.engine.book import Book
-from noren.engine.ports import Ports
+from noren.engine.ports import Ports, Proxy
 
 _HISTORY = 300  # newest lines of an app among which those of one rollout are looked for
 
@@ -117,24 +117,28 @@ class Conclusion:
         )
 
     async def _receipt(self, record: RolloutRecord) -> str:
-        app = record.rollout.app.name
+        app, proxy = record.rollout.app.name, self._ports.proxies[record.rollout.app.kind]
         lines = await self._book.history(_HISTORY)
-        final = await self._final(app)
+        final, carried = await self._final(proxy, app)
         body = receipt(
             record,
             ended_at=self._ports.clock.utc(),
             final=final,
-            samples=self._ports.proxy.samples(app, record.intent - BEFORE),
+            carried=carried,
+            samples=proxy.samples(app, record.intent - BEFORE),
             verdict_at=self._ports.clock.monotonic(),
             events=[line for line in lines if line["rollout"] == record.rollout.id],
         )
         return json.dumps(body)
 
-    async def _final(self, app: str) -> Observation | None:
+    @staticmethod
+    async def _final(proxy: Proxy, app: str) -> tuple[Observation | None, bool]:
+        """The last counters, and whether a proxy of ours carries the traffic at all."""
         try:
-            return await self._ports.proxy.observe(app)
+            final = await proxy.observe(app)
         except TrafficError:
-            return None
+            return None, True
+        return final, final is not None
 
 
 def _verdict(rollout: Rollout) -> Verdict:

@@ -43,6 +43,7 @@ class Executor:
     def __init__(self, book: Book, ports: Ports) -> None:
         self._book = book
         self._ports = ports
+        self._proxy = ports.proxies[book.app.kind]
 
     def run(self, instruction: Instruction, rollout: Rollout) -> AsyncGenerator[e.Event, None]:
         """The events that the instruction leads to."""
@@ -84,7 +85,7 @@ class Executor:
     async def _probe(self, rollout: Rollout, instruction: Probe) -> AsyncGenerator[e.Event, None]:
         instance = instruction.instance
         while True:
-            answer = await self._ports.probes.probe(rollout.app, instance, rollout.app.ready)
+            answer = await self._ports.probes[rollout.app.kind].probe(rollout.app, instance, rollout.app.ready)
             yield e.Probed(rollout=rollout.id, instance=instance.id, answer=answer)
             await asyncio.sleep(instruction.every)
 
@@ -94,7 +95,10 @@ class Executor:
         try:
             await self._route(rollout, instruction.weight)
             if instruction.weight >= 1:
-                await self._ports.proxy.confirm(self._book.app, rollout.number, CONFIRMATIONS)
+                await self._proxy.confirm(self._book.app, rollout.number, CONFIRMATIONS)
+        except ReleaseError as exc:
+            yield e.ShiftFailed(rollout=rollout.id, reason=str(exc), own_fault=not isinstance(exc, OutsideError))
+            return
         except TrafficError as exc:
             silent = await self._silent(rollout)
             yield e.ShiftFailed(rollout=rollout.id, reason=silent or str(exc), own_fault=bool(silent))
@@ -104,7 +108,7 @@ class Executor:
     async def _silent(self, rollout: Rollout) -> str:
         """Why the candidate does not answer when it is asked directly; "" when it does, and the proxy is to blame."""
         for instance in rollout.instances:
-            answer = await self._ports.probes.probe(rollout.app, instance, rollout.app.ready)
+            answer = await self._ports.probes[rollout.app.kind].probe(rollout.app, instance, rollout.app.ready)
             if not answer.ok:
                 return f"stopped answering at the switch: {answer.url} {answer.problem}"
         return ""
@@ -117,9 +121,11 @@ class Executor:
             if record is None or record.at_switch is None:
                 return
             try:
-                now = await self._ports.proxy.observe(rollout.app.name)
+                now = await self._proxy.observe(rollout.app.name)
             except TrafficError:
                 continue  # a proxy that is being started again says nothing about the release
+            if now is None:
+                return
             base = record.at_switch
             fresh = spent(base, now) if base.proxy == now.proxy else now.releases
             late = now.overdue.get(rollout.number, none)
@@ -138,9 +144,9 @@ class Executor:
             try:
                 await self._route(rollout, 0.0)
                 if rollout.old is not None:
-                    await self._ports.proxy.confirm(self._book.app, rollout.old.release, CONFIRMATIONS)
+                    await self._proxy.confirm(self._book.app, rollout.old.release, CONFIRMATIONS)
                 break
-            except TrafficError as exc:
+            except (TrafficError, ReleaseError) as exc:
                 if clock.monotonic() >= until:
                     yield e.GoBackFailed(rollout=rollout.id, reason=str(exc))
                     return
@@ -155,10 +161,10 @@ class Executor:
         while clock.monotonic() < until:
             await asyncio.sleep(SETTLE)
             try:
-                now = await self._ports.proxy.observe(rollout.app.name)
+                now = await self._proxy.observe(rollout.app.name)
             except TrafficError:
                 return
-            if not now.waiting.get(rollout.number, Traffic()).both.failed:
+            if now is None or not now.waiting.get(rollout.number, Traffic()).both.failed:
                 return
 
     async def _stop(self, rollout: Rollout) -> AsyncGenerator[e.Event, None]:
@@ -173,7 +179,7 @@ class Executor:
     async def _route(self, rollout: Rollout, weight: float) -> None:
         book = self._book
         releases = book.built | {rollout.number: self._release(rollout)}
-        await self._ports.proxy.apply(
+        await self._proxy.apply(
             route(
                 book.app,
                 releases,

@@ -56,6 +56,9 @@ class Healer:
         """An instance outside a rollout ended. The turn is ours."""
         book = self._shared.book
         active = book.record.active
+        if ended.by:
+            await self._respected(ended)
+            return
         if active and ended.instance in {i.id for i in active.instances}:
             put = book.with_active(_without(active, ended.instance), book.record.healing)
             text = f"{ended.instance} {ended}" + (f"; the end of its log:\n{ended.log_tail}" if ended.log_tail else "")
@@ -68,6 +71,14 @@ class Healer:
             return
         for retiring in list(book.retiring.values()):
             await self._retired_ended(retiring, ended)
+
+    async def _respected(self, ended: Exit) -> None:
+        """Somebody changed it on purpose: said, left alone, and watched on."""
+        book = self._shared.book
+        await book.save(notes=[book.note("exit", f"{ended.instance} {ended}")])
+        for instance in book.instances:
+            if instance.id == ended.instance:
+                self._watch(instance)
 
     async def _retired_ended(self, record: RetiringRecord, ended: Exit) -> None:
         running = record.retiring.running
@@ -170,7 +181,7 @@ class Healer:
         exited = asyncio.ensure_future(self._shared.ports.runners[release.app.kind].exited(instance))
         try:
             while good < ready.successes and clock.monotonic() < until and not exited.done():
-                answer = await self._shared.ports.probes.probe(release.app, instance, ready)
+                answer = await self._shared.ports.probes[release.app.kind].probe(release.app, instance, ready)
                 good = good + 1 if answer.ok else 0
                 await asyncio.wait({exited}, timeout=ready.interval)
         finally:

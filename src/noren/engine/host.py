@@ -124,8 +124,9 @@ class Host:
         records = await self.ports.ledger.load(name)
         active = next((r.active for r in records if isinstance(r, AppRecord)), None)
         if active is None or not active.instances:
-            with suppress(TrafficError):  # told again at the next start; until then it has no server
-                await self.ports.proxy.apply(Routing(app=name, hosts=()))
+            for proxy in dict.fromkeys(self.ports.proxies.values()):
+                with suppress(TrafficError):  # told again at the next start; until then it has no server
+                    await proxy.apply(Routing(app=name, hosts=()))
             return
         app = next(r.app for r in records if isinstance(r, ReleaseRecord) and r.number == active.release)
         taken = {host for loop in self.loops.values() for host in loop.book.app.hosts}
@@ -193,8 +194,9 @@ class Host:
             loop.tasks.cancel_all()
             self._hints.pop(app.name, None)
             names = [i.id for i in book.instances]
-            await self.ports.proxy.drain(app.name, names, requests=app.drain.requests, connections=app.drain.requests)
-            await self.ports.proxy.apply(Routing(app=app.name, hosts=()))
+            proxy = self.ports.proxies[app.kind]
+            await proxy.drain(app.name, names, requests=app.drain.requests, connections=app.drain.requests)
+            await proxy.apply(Routing(app=app.name, hosts=()))
             await self._end(loop)
             ended = book.record.active and replace(book.record.active, instances=())
             gone = replace(book.record, active=ended, healing=None)

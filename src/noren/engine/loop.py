@@ -25,6 +25,7 @@ from noren.core.schedule import Wanted, consider
 from noren.engine.book import Book
 from noren.engine.conclude import Conclusion
 from noren.engine.execute import Executor
+from noren.engine.found import take_over
 from noren.engine.heal import Healer
 from noren.engine.ports import Ports
 from noren.engine.retire import Retirer
@@ -42,6 +43,7 @@ class AppLoop:
         """``superfluous`` is called when a release may no longer be needed."""
         shared = Shared(book=book, ports=ports, tasks=Tasks(group, self._fault))
         self.book, self.ports, self.tasks, self.turn = book, ports, shared.tasks, shared.turn
+        self.shared = shared
         self.router = Router(shared)
         self.retirer = Retirer(shared, self.router, superfluous)
         self.healer = Healer(shared, self.router, self.retirer, watch=self.watch, roll_back=self.roll_back)
@@ -103,6 +105,7 @@ class AppLoop:
     async def upgrade(self, wanted: Wanted) -> None:
         """Begin the rollout of a revision with the settings of now. The turn is ours."""
         book = self.book
+        await take_over(self.shared)
         record = replace(book.record, releases=book.record.releases + 1, wanted=None)
         rollout = self.rollout(RolloutKind.UPGRADE, record.releases, wanted.revision, wanted.trigger)
         release = ReleaseRecord(
@@ -316,7 +319,7 @@ class AppLoop:
 
     async def _observation(self) -> Observation | None:
         try:
-            return await self.ports.proxy.observe(self.book.app.name)
+            return await self.ports.proxies[self.book.app.kind].observe(self.book.app.name)
         except TrafficError:
             return None
 

@@ -16,6 +16,7 @@ from noren.core.model import (
     Artifact,
     Commit,
     Exit,
+    Found,
     Instance,
     Kind,
     Observation,
@@ -86,16 +87,23 @@ class Runner(Protocol):
         ...
 
     async def exited(self, instance: Instance) -> Exit:
-        """Wait until the instance ends by itself; never returns for what is no process."""
+        """Wait until the instance ends by itself, or somebody else changes it; never returns for files."""
         ...
 
     async def stop(self, instance: Instance, grace: float) -> None:
         """SIGTERM, after ``grace`` seconds SIGKILL to every process of it, wait until gone. Again: no change."""
         ...
 
+    async def found(self, app: App) -> Found | None:
+        """What serves already of an app that the ledger does not know; None where there can be no such thing.
+
+        Raises OutsideError when that cannot be seen now.
+        """
+        ...
+
 
 class Probes(Protocol):
-    """Asks an instance directly, not through the proxy."""
+    """Asks an instance of one kind directly, not through the proxy."""
 
     async def probe(self, app: App, instance: Instance, ready: Ready) -> ProbeAnswer:
         """One request, at most ``ready.timeout`` seconds; never raises for what the instance does."""
@@ -103,7 +111,7 @@ class Probes(Protocol):
 
 
 class Proxy(Protocol):
-    """The reverse proxy. Raises TrafficError when it refuses or does not answer."""
+    """What carries the traffic of one kind. Raises TrafficError when it refuses or does not answer."""
 
     async def apply(self, routing: Routing) -> None:
         """Make the proxy route one app so: servers first and read back, then maps, then what is no longer named out.
@@ -114,7 +122,9 @@ class Proxy(Protocol):
         ...
 
     async def confirm(self, app: App, release: int, times: int) -> None:
-        """Ask each public listener until ``release`` answers ``times`` in a row; raises TrafficError after 5 s."""
+        """Ask each public listener until ``release`` answers ``times`` in a row; raises TrafficError after a while,
+        ReleaseError where it sees that the release itself is at fault.
+        """
         ...
 
     async def drain(self, app: str, instances: Sequence[str], *, requests: float, connections: float) -> int:
@@ -124,8 +134,8 @@ class Proxy(Protocol):
         """
         ...
 
-    async def observe(self, app: str) -> Observation:
-        """The counters now."""
+    async def observe(self, app: str) -> Observation | None:
+        """The counters now; None where no proxy of ours carries the traffic."""
         ...
 
     def samples(self, app: str, since: float) -> Sequence[Sample]:
@@ -174,7 +184,7 @@ class Ports:
     source: Source
     builder: Builder
     runners: Mapping[Kind, Runner]
-    probes: Probes
-    proxy: Proxy
+    probes: Mapping[Kind, Probes]
+    proxies: Mapping[Kind, Proxy]
     ledger: Ledger
     clock: Clock

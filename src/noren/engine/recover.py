@@ -16,12 +16,14 @@ from noren.core.model import Instance
 from noren.core.record import Record, RetiringRecord, RolloutRecord
 from noren.core.retire import RetirePhase, Running
 from noren.core.rollout import Rollout
+from noren.engine.found import take_over
 from noren.engine.loop import AppLoop
 
 
 async def recover(loop: AppLoop) -> None:
     """Adopt what runs, mend the routing, resume the rollout, retire and heal the rest."""
     async with loop.turn:
+        await take_over(loop.shared)
         under_way = loop.book.rollout
         adopted = await _adopt(loop, under_way.rollout.instances if under_way else ())
         await _adopt_recorded(loop)

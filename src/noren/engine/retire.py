@@ -90,7 +90,7 @@ class Retirer:
         names = [i.id for i in record.retiring.running.instances]
         while True:
             try:
-                return await shared.ports.proxy.drain(shared.name, names, requests=requests, connections=connections)
+                return await shared.proxy.drain(shared.name, names, requests=requests, connections=connections)
             except TrafficError:
                 await asyncio.sleep(PROXY_PAUSE)  # it is being started again; nothing may be stopped unseen
 

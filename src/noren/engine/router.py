@@ -31,7 +31,7 @@ class Router:
         if under_way and under_way.phase not in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
             weight = under_way.weight
         retiring = [r.retiring for r in book.retiring.values()]
-        await self._shared.ports.proxy.apply(
+        await self._shared.proxy.apply(
             route(
                 book.app, book.built, active=book.record.active, candidate=candidate, weight=weight, retiring=retiring
             )

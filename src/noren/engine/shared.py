@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from noren.engine.book import Book
-from noren.engine.ports import Ports
+from noren.engine.ports import Ports, Proxy
 from noren.engine.tasks import Tasks
 
 
@@ -26,3 +26,8 @@ class Shared:
     def name(self) -> str:
         """The name of the app."""
         return self.book.app.name
+
+    @property
+    def proxy(self) -> Proxy:
+        """What carries the traffic of the app."""
+        return self.ports.proxies[self.book.app.kind]
