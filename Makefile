@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# When make was called: the demo says how long the first page took from there, with what was installed for it.
+BEGAN := $(shell date +%s)
 
 .PHONY: help install demo test check format bench proofs proofs-full prove prove-night clean lock
 
@@ -31,7 +33,7 @@ $(BIN)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 demo: install
-	@$(BIN)/noren demo $(ARGS)
+	@$(BIN)/noren demo --since $(BEGAN) $(ARGS)
 
 test: install
 	@$(BIN)/pytest -m "not slow" --ignore=tests/proofs $(ARGS)

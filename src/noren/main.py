@@ -80,15 +80,18 @@ class _Program:
 
         return examine(lambda: find(config, os.environ), running)
 
-    def demo(self, once: bool) -> int:
-        """Tell the story of the sample team; the exit code."""
+    def demo(self, once: bool, began: float | None) -> int:
+        """Tell the story of the sample team; the exit code, 130 when it was ended by a signal."""
         import asyncio
 
         from rich.console import Console
 
         from noren.demo.story import tell
 
-        return asyncio.run(tell(Console(highlight=False), once=once))
+        try:
+            return asyncio.run(tell(Console(highlight=False), once=once, began=began))
+        except asyncio.CancelledError:
+            return 130
 
 
 def main() -> None:

@@ -22,6 +22,8 @@ def inside(base: Path, relative: str, what: str) -> Path:
     path = base / relative
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(base)):
         raise ReleaseError(f"{what} {relative!r} leads out of the tree", hint="links and .. must stay inside")
+    if what == "publish" and not _names(base):
+        raise _empty(base)
     if not path.is_dir():
         hint = f"set `{what}` to a folder that is there"
         raise ReleaseError(f"there is no folder {relative!r} for {what}", seen=listing(base), hint=hint)
@@ -32,14 +34,16 @@ def check_site(site: Path) -> None:
     """Raises ReleaseError unless the folder is a site: files, an index.html, no link that leaves it."""
     names = _names(site)
     if not names:
-        raise ReleaseError(
-            "the build left nothing to serve", seen=listing(site), hint="write the site to $NOREN_OUTPUT"
-        )
+        raise _empty(site)
     if "index.html" not in names:
         raise ReleaseError("the site has no index.html", seen=listing(site), hint="is publish the right folder?")
     bad = next(_not_servable(site), None)
     if bad:
         raise ReleaseError("the site holds what may not be served", seen=bad, hint="copy the file instead")
+
+
+def _empty(folder: Path) -> ReleaseError:
+    return ReleaseError("the build left nothing to serve", seen=listing(folder), hint="write the site to $NOREN_OUTPUT")
 
 
 def site_digest(site: Path) -> str:

@@ -49,6 +49,9 @@ class Program(Protocol):
         """What this host offers, whether or not there are settings; ``running``: the daemon of them answers."""
         ...
 
-    def demo(self, once: bool) -> int:
-        """Tell the story of the sample team, ``once`` or until Ctrl-C; the exit code."""
+    def demo(self, once: bool, began: float | None) -> int:
+        """Tell the story of the sample team, ``once`` or until Ctrl-C; the exit code.
+
+        ``began`` (seconds of the epoch): what the time to the first page is counted from, if not from now.
+        """
         ...

@@ -202,12 +202,12 @@ def _not_ready(r: Rollout, _: e.DeadlinePassed, now: float) -> Advance:
     return _give_up(r, f"did not become ready within {r.app.ready.deadline:g} s: {_last(r)}", now)
 
 
-def _last(r: Rollout) -> str:
+def _last(r: Rollout, *, hinted: bool = True) -> str:
     answer = r.last_probe
     if answer is None:
         return "no probe was answered"
     body = f", body {answer.body!r}" if answer.body else ""
-    hint = f"; try: {answer.hint}" if answer.hint else ""
+    hint = f"; try: {answer.hint}" if answer.hint and hinted else ""
     return f"{answer.url} {answer.problem or 'was good, but not often enough in a row'}{body}{hint}"
 
 
@@ -312,7 +312,8 @@ def _exited(r: Rollout, event: e.Exited, now: float) -> Advance:
     when = "after the switch" if r.moved else "before it was ready"
     tail = f"; the end of its log:\n{event.exit.log_tail}" if event.exit.log_tail else "; its log is empty"
     tail = "" if event.exit.by else tail
-    last = f"; last probe: {_last(r)}" if r.last_probe and not r.last_probe.ok and not r.moved else ""
+    # What may help one that answers wrongly is no help for one that is gone.
+    last = f"; last probe: {_last(r, hinted=False)}" if r.last_probe and not r.last_probe.ok and not r.moved else ""
     hint = f"; try: {event.exit.hint}" if event.exit.hint else ""
     return _give_up(r, f"{event} {when}{last}{hint}{tail}", now)
 

@@ -1,99 +1,73 @@
 """Tells the demo: commits go out under load, bad ones come back, and nobody loses a request.
 
-``main.py`` runs it for ``noren demo``. The daemon is a process of its own, as on a real host; the
-load and its ledger run here (``noren.prove``), so that what is said was counted by the client.
+``main.py`` runs it for ``noren demo``. The daemon is a process of its own (``daemon``); the load and its ledger run
+here (``traffic``), so that what is said was counted by the client.
 """
 
 from __future__ import annotations
 
 import asyncio
+import http.client
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from noren.api.client import Client
-from noren.core.errors import HostError, NorenError, NotRunningError
-from noren.demo.team import BUILD, SERVER, Team
-from noren.prove.keepalive import KeepAlive, NewConnection
+from noren.core.errors import NorenError
+from noren.demo.commits import APPS, STORY, Commit
+from noren.demo.daemon import daemon, free_port
+from noren.demo.team import Team
+from noren.demo.traffic import Traffic, lost, orders
 from noren.prove.ledger import Ledger
-from noren.prove.request import Target
 from noren.prove.run import Run
 
-SITES = ("website", "website-jp")
-APPS = (*SITES, "demo")
-RATE = 20.0  # requests a second and app, half of them over new connections
-PATIENCE = 60.0  # seconds for the outcome of a commit
+PATIENCE = 60.0  # seconds for the first page, and for the outcome of a commit
+COLOURS = {"kept": "green", "failed": "yellow", "aborted": "yellow", "rolled_back": "yellow"}
+WORDS = {
+    "kept": "is live",
+    "failed": "was not built",
+    "aborted": "never got traffic",
+    "rolled_back": "was sent back",
+}
 
 
-async def tell(console: Console, *, once: bool) -> int:
-    """The whole story; the exit code: 1 when a request was lost that should not have been, or a step failed."""
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="noren-demo-") as folder, _daemon(Path(folder)) as (team, client, port):
-        story = _Story(console, team, client, port)
-        console.print(f"The team's repository and settings are in [bold]{folder}[/].")
-        await story.first(began)
-        async with Run(duration=600) as run:
-            for app in APPS:
-                target = Target(port=port, host=f"{app}.localhost", app=app)
-                run.start(KeepAlive(name=f"{app} kept alive", target=target, rate=RATE / 2, connections=8))
-                run.start(NewConnection(name=f"{app} new", target=target, rate=RATE / 2))
-            with story.watching(run.ledger):
-                await story.commits()
-            await run.stop()
-        good = story.end(run.ledger)
-        if not once:
-            console.print("All of it keeps running. Look around; Ctrl-C ends the demo and leaves nothing behind.")
-            await _interrupted()
+async def tell(console: Console, *, once: bool, began: float | None = None) -> int:
+    """The whole story; the exit code: 1 when an upgrade lost a request or a commit ended otherwise than it must.
+
+    ``began`` (seconds of the epoch): when whoever asked for the demo did so, if that was before now.
+    """
+    began = began or time.time()
+    _end_on_signals()
+    with tempfile.TemporaryDirectory(prefix="noren-demo-") as folder:
+        team = Team(Path(folder), port := free_port())
+        with daemon(team.settings) as client:
+            story = _Story(console, team, client, port)
+            await story.first(began)
+            async with Run(duration=900) as run:
+                with story.watching(Traffic(run, port)):
+                    await story.commits()
+                ledger = await run.stop()
+            good = story.end(ledger)
+            if not once:
+                await story.stay()
     return 0 if good else 1
 
 
-@contextmanager
-def _daemon(folder: Path) -> Generator[tuple[Team, Client, int]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    team = Team(folder, port)
-    output = folder / "noren.log"
-    with output.open("wb") as log:
-        argv = [sys.executable, "-m", "noren.main", "-c", str(team.settings), "up"]
-        daemon = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    client = Client(folder / ".noren" / "noren.sock", by="the demo")
-    try:
-        _wait_for(client, daemon, output)
-        yield team, client, port
-    finally:
-        daemon.send_signal(signal.SIGINT)
-        daemon.wait(60)
-
-
-def _wait_for(client: Client, daemon: subprocess.Popen[bytes], output: Path) -> None:
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            client.status()
-            return
-        except NotRunningError as exc:
-            if daemon.poll() is not None or time.monotonic() > end:
-                raise HostError("the daemon did not start", seen=output.read_text()[-2000:]) from exc
-            time.sleep(0.05)
-
-
-async def _interrupted() -> None:
-    asked = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, asked.set)
-    await asked.wait()
+def _end_on_signals() -> None:
+    """Whatever ends the demo early, the daemon and the folder do not stay behind."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 class _Story:
@@ -103,46 +77,75 @@ class _Story:
         self._client = client
         self._port = port
         self._wrong: list[str] = []
+        self._receipts: list[dict[str, Any]] = []
+        self._harmful: list[dict[str, Any]] = []
 
     async def first(self, began: float) -> None:
-        """The first release of every app."""
-        self._console.print("Three apps, one repository. Noren builds the first commit and brings it up.")
+        """The first release of every app, and how long the first page took."""
+        self._print(f"A team's repositories and settings are in {self._team.settings.parent}.", style="bold")
+        self._print("website and website-jp are built from one repository, demo is a web application with a database.")
+        self._print(self._team.documentation.told)
+        self._print("Noren builds the first commit of each and brings it up.")
+        await self._served("website")
+        self._print(
+            f"The first page was served {time.time() - began:.1f} s after the demo was asked for.", style="bold"
+        )
         for app in APPS:
             await self._settled(app, 1)
-        seconds = time.monotonic() - began
-        self._console.print(f"The first pages were served {seconds:.1f} s after the demo began:")
+        self.addresses()
+
+    def addresses(self) -> None:
+        """Where to look."""
         for app in APPS:
-            self._console.print(f"  http://{app}.localhost:{self._port}/")
+            self._print(f"  http://{app}.localhost:{self._port}/")
+
+    async def stay(self) -> None:
+        """Until a signal comes."""
+        self._print("\nAll of it keeps running. Look around; Ctrl-C ends it and leaves nothing behind.", style="bold")
+        self.addresses()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
 
     async def commits(self) -> None:
-        """Good commits, and bad ones of three kinds."""
-        await self._push({"en/title": "Hello, spring"}, "A new title", {"website": "kept"})
-        await self._push({"jp/title": "こんにちは、春"}, "日本語の見出し", {"website-jp": "kept"})
-        await self._push({"build.sh": "echo 'no such template' >&2; exit 3\n"}, "Oops", dict.fromkeys(SITES, "failed"))
-        await self._push({"build.sh": BUILD + "# repaired\n"}, "Repair the build", dict.fromkeys(SITES, "kept"))
-        await self._push({"demo/server.py": SERVER + "\n# faster\n"}, "A faster demo", {"demo": "kept"})
-        crash = "raise SystemExit('no database')\n"
-        await self._push({"demo/server.py": crash}, "Crashes at start", {"demo": "aborted"})
-        bad = SERVER.replace("FAIL = False", "FAIL = True")
-        await self._push({"demo/server.py": bad}, "Ready, but answers badly", {"demo": "rolled_back"})
-        await self._push({"demo/server.py": SERVER + "\n# good again\n"}, "Mend the demo", {"demo": "kept"})
+        """Chapter by chapter."""
+        for heading, commits in STORY:
+            self._print(f"\n{heading}", style="bold")
+            before = {app: self._newest(app) for app in APPS}
+            pushed = [commit for commit in commits if self._push(commit)]
+            for commit in pushed:
+                for app in commit.apps:
+                    self._say(commit, app, await self._settled(app, before[app] + 1))
 
-    async def _push(self, files: dict[str, str], message: str, expected: dict[str, str]) -> None:
-        before = {app: self._newest(app) for app in APPS}
-        revision = self._team.push(files, message)
-        self._console.print(f"\n[bold]git push[/] {revision[:7]} {message!r}")
-        for app, outcome in expected.items():
-            found = await self._settled(app, before[app] + 1)
-            self._say(app, found)
-            if found["outcome"] != outcome:
-                self._wrong.append(f"{app}: {message!r} ended as {found['outcome']}, not {outcome}")
+    def _push(self, commit: Commit) -> bool:
+        pushed = commit.push(self._team)
+        if pushed is not None:
+            self._print(f"git push {pushed[0][:7]} to {commit.repo}: {pushed[1]!r}")
+        return pushed is not None
 
     def _newest(self, app: str) -> int:
         return max((r["release"] for r in self._releases(app)), default=0)
 
     def _releases(self, app: str) -> list[dict[str, Any]]:
-        found: Any = self._client.releases(app)
-        return found
+        return self._client.releases(app)
+
+    async def _served(self, app: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while not self._answers(app):
+            ended = [release for release in self._releases(app) if release["outcome"] not in (None, "kept")]
+            if ended or time.monotonic() > end:
+                seen = ended[0]["reason"] if ended else self._log()
+                raise NorenError(f"{app} serves no page after {PATIENCE - end + time.monotonic():.0f} s", seen=seen)
+            await asyncio.sleep(0.05)
+
+    def _answers(self, app: str) -> bool:
+        asked = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+        try:
+            asked.request("GET", "/", headers={"Host": f"{app}.localhost"})
+            return asked.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            asked.close()
 
     async def _settled(self, app: str, number: int) -> dict[str, Any]:
         end = time.monotonic() + PATIENCE
@@ -151,61 +154,82 @@ class _Story:
                 if release["release"] == number and release["outcome"]:
                     return release
             await asyncio.sleep(0.1)
-        raise NorenError(f"release {number} of {app} has no outcome after {PATIENCE:g} s", hint=f"noren events {app}")
+        raise NorenError(f"release {number} of {app} has no outcome after {PATIENCE:g} s", seen=self._log())
 
-    def _say(self, app: str, release: dict[str, Any]) -> None:
-        reason = release["reason"].splitlines()[0]
-        colour = "green" if release["outcome"] == "kept" else "yellow"
-        self._console.print(f"  {app}: release {release['release']} [{colour}]{release['outcome']}[/]: ", end="")
-        self._console.print(reason, markup=False, soft_wrap=True)
-        if release["outcome"] != "kept":
-            self._console.print(f"  {app}: release {self._active(app)} serves on; no trigger tries this commit again")
+    def _log(self) -> str:
+        return "\n".join((self._team.settings.with_name("noren.log")).read_text().splitlines()[-20:])
+
+    def _say(self, commit: Commit, app: str, release: dict[str, Any]) -> None:
+        outcome = str(release["outcome"])
+        lines = [line.strip() for line in release["reason"].splitlines() if line.strip()]
+        seen = [line.removeprefix("seen: ") for line in lines[1:] if not line.startswith("try: ")]
+        head = Text.assemble(
+            f"  {app} release {release['release']} ", (WORDS.get(outcome, outcome), COLOURS.get(outcome, "red"))
+        )
+        self._print(head.append(f": {lines[0]}"))
+        if seen:
+            self._print(f"    {seen[-1]}")
+        if outcome != "kept":
+            self._print(f"    release {self._active(app)} serves on; no trigger tries this commit again")
+        if outcome != commit.outcome:
+            self._wrong.append(f"{app}: {commit.message!r} ended as {outcome}, not {commit.outcome}")
+        receipt = self._client.receipt(app)
+        self._receipts.append(receipt)
+        if commit.harm:
+            self._harmful.append(receipt)
 
     def _active(self, app: str) -> int | None:
         entry = next(a for a in self._status() if a["name"] == app)
         return entry["active"]["release"] if entry["active"] else None
 
     def _status(self) -> list[dict[str, Any]]:
-        answer: Any = self._client.status()
-        return answer["apps"]
+        return self._client.status()["apps"]
 
     @contextmanager
-    def watching(self, ledger: Ledger) -> Generator[None]:
+    def watching(self, traffic: Traffic) -> Generator[None]:
         """A live table below the story; nothing in a pipe."""
         if not self._console.is_terminal:
             yield
             return
-        with Live(get_renderable=lambda: self._table(ledger), console=self._console, refresh_per_second=4):
+        with Live(get_renderable=lambda: self._table(traffic), console=self._console, refresh_per_second=4):
             yield
 
-    def _table(self, ledger: Ledger) -> Table:
-        table = Table("app", "active", "phase", "requests", "lost", box=None, header_style="dim")
+    def _table(self, traffic: Traffic) -> Table:
+        table = Table("app", "release", "phase", "requests", "lost", box=None, header_style="dim", padding=(0, 2))
         for entry in self._status():
-            records = [r for r in ledger.records if r.load.startswith(f"{entry['name']} ")]
-            active = str(entry["active"]["release"]) if entry["active"] else "-"
-            lost = str(sum(r.lost for r in records))
-            table.add_row(entry["name"], active, entry["phase"], str(len(records)), lost)
+            requests, gone = traffic.of(entry["name"])
+            release = str(entry["active"]["release"]) if entry["active"] else "-"
+            table.add_row(entry["name"], release, entry["phase"], f"{requests:,}", str(gone))
         return table
 
     def end(self, ledger: Ledger) -> bool:
         """The receipts; whether all came as it should."""
-        self._console.print("\nThe receipt of each app's last rollout:")
-        for app in APPS:
-            receipt: Any = self._client.receipt(app)
-            requests = receipt["requests"]
-            self._console.print(
-                f"  {app} release {receipt['release']} {receipt['outcome']}: {requests['total']} requests, "
-                f"{requests['failed']} failed, {requests['retried']} retried, switched in {receipt['switch_ms']:.1f} ms"
-            )
-        lost = ledger.lost()
-        rolled = [r for r in lost if r.load.startswith("demo ") and r.status == 500]
-        others = [r for r in lost if r not in rolled]
-        self._console.print(
-            f"The client asked {len(ledger.records)} times and lost {len(others)} requests to upgrades; "
-            f"{len(rolled)} met the bad release of demo in the moment before it was sent back."
+        self._print("\nThe receipts, as `noren receipt` gives them:", style="bold")
+        self._console.print(_receipts(self._receipts))
+        ours, harmed = lost(ledger, self._harmful)
+        self._print(
+            f"\nThe clients asked {len(ledger.records):,} times. Upgrades lost {len(ours)} requests.", style="bold"
         )
-        for record in others[:10]:
-            self._console.print(f"  lost: {record}", markup=False)
-        for sentence in self._wrong:
-            self._console.print(f"  unexpected: {sentence}", markup=False)
-        return not others and not self._wrong
+        self._print(f"{len(harmed)} met one of the two bad releases of demo in the moment before it was sent back.")
+        once = orders(ledger, self._team.orders)
+        missing, doubled = len(once.missing), len(once.doubled)
+        self._print(f"Of {once.orders:,} orders {missing} are missing in the database and {doubled} are there twice.")
+        wrong = [*map(str, ours[:10]), *self._wrong, *(once.lines()[1:] if once.broken else [])]
+        for sentence in wrong:
+            self._print(f"  unexpected: {sentence}", style="red")
+        return not wrong
+
+    def _print(self, text: str | Text, style: str | None = None) -> None:
+        """One line, never wrapped in a pipe; nothing in it is markup."""
+        self._console.print(text, style=style, markup=False, soft_wrap=not self._console.is_terminal)
+
+
+def _receipts(receipts: list[dict[str, Any]]) -> Table:
+    table = Table("app", "release", "outcome", "requests", "failed", "retried", "switch", box=None, header_style="dim")
+    for receipt in receipts:
+        requests = receipt["requests"] or {"total": 0, "failed": 0, "retried": 0}
+        counts = [f"{requests[name]:,}" for name in ("total", "failed", "retried")]
+        switch = f"{receipt['switch_ms']:.0f} ms" if receipt["switch_ms"] is not None else "-"
+        outcome = Text(receipt["outcome"], style=COLOURS.get(receipt["outcome"], ""))
+        table.add_row(receipt["app"], str(receipt["release"]), outcome, *counts, switch)
+    return table

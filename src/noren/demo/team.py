@@ -1,111 +1,77 @@
-"""The sample team: one repository with two sites and a small web application, and its settings.
+"""The sample team: its repositories, and its settings for Noren.
 
-``story`` pushes to it. Everything is built with what any machine has (a shell), so that the demo
-needs nothing but Python and Git.
+Made by ``story`` in a folder of its own, which is all that the demo writes. The sites are built by a shell, the
+application runs with Noren's own Python, and the documentation is built by ``pages``: nothing has to be installed.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
+from noren.demo.documentation import Documentation
+from noren.demo.repository import Repository
+
+SAMPLE = Path(__file__).with_name("sample")
 SETTINGS = """\
 # The demo's settings: short times, so that a story takes a minute and not an hour.
 [server]
 listen = ["127.0.0.1:{port}"]
 
 [defaults]
-repo = "team"
 keep_warm = "20s"
 triggers = {{ poll = "500ms" }}
-verify = {{ bake_time = "3s" }}
+verify = {{ bake_time = "2s" }}
 
+# Two sites of one repository.
 [apps.website]
+repo = "website"
 build = "sh build.sh"
 publish = "en"
-watch = ["en", "build.sh"]
+watch = ["en", "*.*"]
 hosts = ["website.localhost"]
 
 [apps.website-jp]
+repo = "website"
 build = "sh build.sh"
 publish = "jp"
-watch = ["jp", "build.sh"]
+watch = ["jp", "*.*"]
 hosts = ["website-jp.localhost"]
 
+# Noren's own documentation.
+[apps.docs]
+repo = "docs"
+build = "exec '{python}' -P -m noren.demo.pages docs $NOREN_OUTPUT"
+watch = ["docs"]
+hosts = ["docs.localhost"]
+
+# A web application, also as a path of the website.
 [apps.demo]
-watch = ["demo"]
-root = "demo"
-run = "exec '{python}' server.py"
-ready = "/healthz"
+repo = "demo"
+run = "exec '{python}' -m uvicorn server:app --port $PORT --log-level warning"
 hosts = ["demo.localhost", "website.localhost/demo"]
-"""
-
-BUILD = """\
-set -e
-for site in en jp; do
-  mkdir -p "$NOREN_OUTPUT/$site"
-  printf '<!doctype html><meta charset="utf-8"><title>Noren demo</title><h1>%s</h1>\\n' "$(cat $site/title)" \\
-    >"$NOREN_OUTPUT/$site/index.html"
-done
-"""
-
-SERVER = """\
-import json, os
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-FAIL = False
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1
-
-    def do_GET(self):
-        bad = FAIL and self.path != "/healthz"
-        body = json.dumps({"release": os.environ["NOREN_RELEASE"], "path": self.path}).encode()
-        self.send_response(500 if bad else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
-
-
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+ready = {{ path = "/healthz", deadline = "5s" }}
 """
 
 
 class Team:
-    """The repository ``folder``/team and ``folder``/noren.toml."""
+    """The repositories and noren.toml in ``folder``; every app has its first commit."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.settings = folder / "noren.toml"
         self.settings.write_text(SETTINGS.format(port=port, python=sys.executable))
-        self._path = folder / "team"
-        self._path.mkdir()
-        self._git("init", "--quiet", "--initial-branch=main")
-        first = {"build.sh": BUILD, "en/title": "Hello", "jp/title": "こんにちは", "demo/server.py": SERVER}
-        self.push(first, "The first version")
+        self.website = self._sample(folder, "website")
+        self.demo = self._sample(folder, "demo")
+        self.documentation = Documentation(folder / "docs")
+        self.orders = folder / ".noren" / "data" / "demo" / "orders.sqlite"
 
-    def push(self, files: dict[str, str], message: str) -> str:
-        """Commit these files; the new revision."""
-        for name, text in files.items():
-            file = self._path / name
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(text)
-        self._git("add", "--all")
-        self._git("commit", "--quiet", "-m", message)
-        return self._git("rev-parse", "HEAD")
+    def repository(self, name: str) -> Repository:
+        """By its name in the settings."""
+        return {"website": self.website, "demo": self.demo, "docs": self.documentation.repository}[name]
 
-    def _git(self, *words: str) -> str:
-        who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _ADA.items()}
-        env = {"PATH": os.environ["PATH"], "HOME": str(self._path), "GIT_CONFIG_NOSYSTEM": "1", **who}
-        done = subprocess.run(["git", *words], cwd=self._path, env=env, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
-
-_ADA = {"NAME": "Ada", "EMAIL": "ada@team.example"}
+    def _sample(self, folder: Path, name: str) -> Repository:
+        shutil.copytree(SAMPLE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        made = Repository.new(folder / name)
+        made.commit({}, "The first version")
+        return made
