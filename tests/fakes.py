@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from noren.core.errors import NorenError
@@ -41,6 +42,7 @@ from noren.core.record import (
     RetiringRecord,
     RolloutRecord,
 )
+from noren.core.timetable import rfc3339
 from noren.engine.ports import Clock, Ports
 
 
@@ -62,6 +64,7 @@ class Trouble:
 class FakeSource:
     def __init__(self) -> None:
         self.tips: dict[str, str] = {}
+        self.tag: str | None = None
         self.kept: set[tuple[str, int]] = set()
         self.trouble = Trouble()
 
@@ -74,7 +77,9 @@ class FakeSource:
 
     async def commit(self, app: App, tip: str) -> Commit:
         await self.trouble.meet("commit")
-        return Commit(revision=tip, subject=f"change {tip}", author="A", committed_at="2026-01-01T00:00:00Z")
+        return Commit(
+            revision=tip, subject=f"change {tip}", author="A", committed_at="2026-01-01T00:00:00Z", tag=self.tag
+        )
 
     async def keep(self, app: App, number: int, revision: str) -> None:
         await self.trouble.meet("keep")
@@ -88,11 +93,13 @@ class FakeBuilder:
     def __init__(self, seconds: float = 1.0) -> None:
         self.seconds = seconds
         self.failing: dict[str, NorenError] = {}
+        self.weather = ""
         self.built: list[str] = []
         self.cancelled: list[str] = []
         self.kept: frozenset[str] | None = None
 
-    async def build(self, app: App, revision: str) -> Artifact:
+    async def build(self, app: App, revision: str, rebuilt: str | None = None) -> Artifact:
+        """What is built again is the same, unless ``weather`` (data from outside) has changed meanwhile."""
         try:
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
@@ -101,10 +108,10 @@ class FakeBuilder:
         if revision in self.failing:
             raise self.failing[revision]
         self.built.append(revision)
-        key = build_key(app, revision)
-        return Artifact(key=key, path=f"/builds/{key}", digest=revision, seconds=self.seconds)
+        key = build_key(app, revision, rebuilt)
+        return Artifact(key=key, path=f"/builds/{key}", digest=revision + self.weather, seconds=self.seconds)
 
-    async def log(self, app: App, revision: str) -> str | None:
+    async def log(self, app: App, revision: str, rebuilt: str | None = None) -> str | None:
         return None
 
     async def prune(self, keys: frozenset[str]) -> None:
@@ -300,7 +307,9 @@ class FakeLedger:
 
 
 class World:
-    """All fakes together; survives a crash of the engine, as the real parts do."""
+    """All fakes together; survives a crash of the engine, as the real parts do. ``began``: the wall at time 1000."""
+
+    began = datetime(2026, 1, 1, tzinfo=UTC)
 
     def __init__(self) -> None:
         self.source = FakeSource()
@@ -312,7 +321,7 @@ class World:
 
     def ports(self) -> Ports:
         loop = asyncio.get_running_loop()
-        clock = Clock(monotonic=loop.time, utc=lambda: f"T{loop.time():.3f}")
+        clock = Clock(monotonic=loop.time, utc=lambda: rfc3339(self.began + timedelta(seconds=loop.time() - 1000)))
         return Ports(
             source=self.source,
             builder=self.builder,

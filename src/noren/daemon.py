@@ -33,6 +33,7 @@ from noren.api.server import serve as serve_api
 from noren.api.server import serve_hooks
 from noren.core.errors import HostError, NorenError, OutsideError
 from noren.core.model import App, Instance, Kind, Release
+from noren.core.timetable import rfc3339
 from noren.engine.desk import Desk
 from noren.engine.host import Host
 from noren.engine.ports import Clock, Ports
@@ -42,7 +43,7 @@ from noren.settings.reader import read
 
 def utc_now() -> str:
     """RFC 3339 with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(datetime.now(UTC))
 
 
 async def serve(config: Path) -> None:

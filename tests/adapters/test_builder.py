@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -487,3 +488,40 @@ def test_a_folder_that_cannot_be_removed_is_told_after_the_others_are_gone(bench
     with pytest.raises(OutsideError, match="could not be removed"):
         asyncio.run(builds.clean())
     assert not any((bench.state / "builds" / name).exists() for name in names)
+
+
+def test_a_scheduled_build_is_made_again_and_apps_of_one_time_share_it(bench: Bench) -> None:
+    counter = bench.state.parent / "counter"
+    app = bench.origin.site(f"echo x >>{counter}; wc -l <{counter} >$NOREN_OUTPUT/index.html")
+    other = replace(app, name="other", hosts=("other.example",))
+
+    async def builds() -> list[Artifact]:
+        builder = bench.builds()
+        again = [await builder.build(a, bench.revision, "2026-01-01T00:00:00Z") for a in (app, other)]
+        return [await builder.build(app, bench.revision), *again, await builder.build(app, bench.revision, "later")]
+
+    first, again, shared, later = asyncio.run(builds())
+    assert counter.read_text().count("x") == 3
+    assert again == replace(shared, seconds=again.seconds)
+    assert len({first.digest, again.digest, later.digest}) == 3
+
+
+def test_a_site_built_again_from_the_same_has_the_same_digest(bench: Bench) -> None:
+    app = bench.origin.site(INDEX)
+    again = asyncio.run(bench.builds().build(app, bench.revision, "2026-01-01T00:00:00Z"))
+    assert again.digest == bench.build(app).digest
+    assert again.key != bench.build(app).key
+
+
+@pytest.mark.parametrize("filled", ["venv", "$NOREN_OUTPUT/venv"])
+def test_a_process_built_again_differs_only_by_what_its_build_made_otherwise(bench: Bench, filled: str) -> None:
+    """A real virtual environment, which is full of the folder's name, and compiled files, which are full of times."""
+    compiled = f"mkdir -p {filled}/__pycache__ && date +%N >{filled}/__pycache__/x.pyc"
+    venv = f"{sys.executable} -m venv --without-pip {filled} && {compiled}"
+    app = replace(bench.origin.site(venv), kind=Kind.PROCESS, run="serve")
+    first = bench.build(app)
+    again = asyncio.run(bench.builds().build(app, bench.revision, "2026-01-01T00:00:00Z"))
+    assert first.path != again.path
+    assert first.digest == again.digest
+    other = replace(app, build=replace(app.build, run=f"{venv} && date +%N >{filled}/data"))
+    assert bench.build(other).digest != first.digest

@@ -419,3 +419,52 @@ def test_a_damaged_mirror_is_mended_by_the_next_fetch(
     sha = origin.commit({"a": "2"})
     assert latest(git, origin.app()).revision == sha
     asyncio.run(git.checkout(origin.app(), old, tmp_path / "tree"))
+
+
+def test_the_newest_version_among_the_tags_is_followed(origin: Repository, git: Git) -> None:
+    app = origin.app(tags="v*")
+    first = origin.commit({"a": "1"})
+    origin.git("tag", "-a", "-m", "annotated", "v1.9.0")
+    second = origin.commit({"a": "2"})
+    origin.git("tag", "v1.10.0")
+    origin.commit({"a": "3"})
+    origin.git("tag", "v2.0.0-rc.1")
+    origin.git("tag", "unrelated")
+    assert asyncio.run(git.tip(app)) == second
+    found = latest(git, app)
+    assert (found.revision, found.tag) == (second, "v1.10.0")
+    assert latest(git, origin.app(tags="v*", prereleases=True)).tag == "v2.0.0-rc.1"
+    assert latest(git, origin.app(tags="v1.9.*")).revision == first, "annotated: the commit that it points to"
+
+
+def test_a_moved_tag_and_a_tag_on_an_older_commit_are_seen(origin: Repository, git: Git) -> None:
+    app = origin.app(tags="v*")
+    first = origin.commit({"a": "1"})
+    second = origin.commit({"a": "2"})
+    origin.git("tag", "v1.0.0")
+    assert latest(git, app).revision == second
+    origin.git("tag", "v1.1.0", first)
+    found = latest(git, app)
+    assert (found.revision, found.tag) == (first, "v1.1.0"), "the commit was in the mirror, its tag was not"
+    third = origin.commit({"a": "3"})
+    origin.git("tag", "--force", "v1.1.0", third)
+    found = latest(git, app)
+    assert (found.revision, found.tag) == (third, "v1.1.0")
+    assert asyncio.run(git.commit(app, first)).tag is None
+
+
+def test_a_tag_leads_to_the_last_commit_that_touches_what_is_watched(origin: Repository, git: Git) -> None:
+    wanted = origin.commit({"site/a": "1"})
+    origin.commit({"other/a": "1"})
+    origin.git("tag", "v1.0.0")
+    found = latest(git, origin.app(tags="v*", root="site"))
+    assert (found.revision, found.tag) == (wanted, "v1.0.0")
+
+
+def test_no_version_among_the_tags_is_told_with_what_is_there(origin: Repository, git: Git) -> None:
+    origin.commit({"a": "1"})
+    origin.git("tag", "v1.0.0-beta")
+    with pytest.raises(OutsideError, match=r"(?s)has no version among the tags 'v\*'.*v1\.0\.0-beta.*set prereleases"):
+        asyncio.run(git.tip(origin.app(tags="v*")))
+    with pytest.raises(OutsideError, match="none matches"):
+        asyncio.run(git.tip(origin.app(tags="release-*")))

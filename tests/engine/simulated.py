@@ -35,7 +35,7 @@ class MoodyBuilder(FakeBuilder):
         super().__init__()
         self._natures = natures
 
-    async def build(self, app: App, revision: str) -> Artifact:
+    async def build(self, app: App, revision: str, rebuilt: str | None = None) -> Artifact:
         nature = self._natures[revision]
         if nature is Nature.BREAKS_BUILD:
             self.failing[revision] = ReleaseError("exit code 3")
@@ -43,7 +43,7 @@ class MoodyBuilder(FakeBuilder):
             self._natures[revision] = Nature.GOOD
             await asyncio.sleep(self.seconds)
             raise OutsideError("no network")
-        return await super().build(app, revision)
+        return await super().build(app, revision, rebuilt)
 
 
 class MoodyRunner(FakeRunner):

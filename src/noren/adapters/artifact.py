@@ -15,6 +15,7 @@ from noren.adapters.removal import remove
 from noren.core.errors import ReleaseError
 
 _SHOWN = 12
+_LARGE = 32_000_000  # bytes of a file
 
 
 def inside(base: Path, relative: str, what: str) -> Path:
@@ -54,6 +55,32 @@ def site_digest(site: Path) -> str:
         content = str(Path(entry.path).readlink()) if entry.is_symlink() else _content(entry)
         total.update(f"{name}\0{content}\0".encode(errors="surrogateescape"))
     return total.hexdigest()[:16]
+
+
+def tree_digest(tree: Path, home: str) -> str:
+    """As ``site_digest``, for a tree that is run: without history, and without what differs in each build of the same.
+
+    That is ``home``, the folder of the build, which virtual environments write into their scripts, the list of those
+    scripts' digests (RECORD), and compiled Python, which carries times.
+    """
+    total = hashlib.sha256()
+    for entry in _walk(tree):
+        name = os.path.relpath(entry.path, tree)
+        if {".git", "__pycache__"} & set(name.split("/")) or name.endswith(".dist-info/RECORD"):
+            continue
+        content = str(Path(entry.path).readlink()) if entry.is_symlink() else _moved(entry, home)
+        total.update(f"{name}\0{content.replace(home, '')}\0".encode(errors="surrogateescape"))
+    return total.hexdigest()[:16]
+
+
+def _moved(entry: os.DirEntry[str], home: str) -> str:
+    """The content's digest as if the build had been elsewhere; as it is where that would take much memory."""
+    info = entry.stat(follow_symlinks=False)
+    if not stat.S_ISREG(info.st_mode):
+        return "folder" if stat.S_ISDIR(info.st_mode) else "special"
+    if info.st_size > _LARGE:
+        return _content(entry)
+    return hashlib.sha256(Path(entry.path).read_bytes().replace(home.encode(), b"")).hexdigest()
 
 
 def listing(folder: Path) -> str:

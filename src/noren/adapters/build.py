@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from noren.adapters.artifact import empty_submodules, inside, without_history
+from noren.adapters.artifact import empty_submodules, inside, tree_digest, without_history
 from noren.adapters.build_log import BuildLog, Mask, last_lines
 from noren.adapters.build_process import run_build
 from noren.adapters.cgroup import Cgroup
@@ -37,10 +37,14 @@ class TreeSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What is written down of a finished build; ``empty_submodules`` explain why a page may be missing."""
+    """What is written down of a finished build; ``empty_submodules`` explain why a page may be missing.
+
+    ``digest`` is that of the whole result, "" for a site: apps may serve parts of it.
+    """
 
     seconds: float
     empty_submodules: tuple[str, ...] = ()
+    digest: str = ""
 
     def hint(self) -> str:
         """What to try when something is missing in the output; "" when nothing is known."""
@@ -76,7 +80,7 @@ class Build:
         """What was written down when it was finished, None when it was not."""
         try:
             told = json.loads((self.folder / "built.json").read_text())
-            return Built(told["seconds"], tuple(told["empty_submodules"]))
+            return Built(told["seconds"], tuple(told["empty_submodules"]), told.get("digest", self.key))
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
 
@@ -88,6 +92,11 @@ class Build:
         """Working directory of a process: the output when the build filled it, else root in the tree."""
         output = self.folder / "output"
         return output if any(output.iterdir()) else inside(self.folder / "tree", self.app.root, "root")
+
+    def _digest(self) -> str:
+        """Before anything runs in it and writes there."""
+        output = self.folder / "output"
+        return tree_digest(output if any(output.iterdir()) else self.folder / "tree", str(self.folder))
 
     async def make(self, source: TreeSource, min_free: int) -> Built:
         """Build now; whatever goes wrong, no process and no folder are left.
@@ -171,7 +180,7 @@ class Build:
         if self.app.kind is Kind.STATIC:
             remove(self.folder / "home")
             remove(tree) if command else without_history(tree)
-        built = Built(round(seconds, 3), empty)
+        built = Built(round(seconds, 3), empty, "" if self.app.kind is Kind.STATIC else self._digest())
         beside = self.folder / "built.json.new"
         beside.write_text(json.dumps(asdict(built)))
         _sync(self.folder)

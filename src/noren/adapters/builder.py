@@ -45,13 +45,14 @@ class Builds:
         self._asked: set[str] = set()
         self._removing = asyncio.Lock()
 
-    async def build(self, app: App, revision: str) -> Artifact:
+    async def build(self, app: App, revision: str, rebuilt: str | None = None) -> Artifact:
         """The artifact of this revision with these settings: built, shared with who builds it now, or there already.
 
+        With ``rebuilt``, the scheduled time, it is built again even if the commit has a build.
         Raises ReleaseError (its own fault: exit code, deadline, nothing to serve) or OutsideError (disk,
         fetch). When the last one who waits is cancelled, the build and every process of it are ended.
         """
-        build = self._build(app, revision)
+        build = self._build(app, revision, rebuilt)
         async with self._removing:  # what is found finished now must not go before its key is known to be needed
             self._asked.add(build.key)
             ready = await asyncio.to_thread(build.finished)
@@ -59,9 +60,9 @@ class Builds:
             return await self._artifact(app, build, replace(ready, seconds=0.0))
         return await self._artifact(app, build, await self._share(build))
 
-    async def log(self, app: App, revision: str) -> str | None:
+    async def log(self, app: App, revision: str, rebuilt: str | None = None) -> str | None:
         """Path of the log, also while the build runs or after it failed; None when there was no such build."""
-        path = self._build(app, revision).log
+        path = self._build(app, revision, rebuilt).log
         return str(path) if path.exists() else None
 
     async def prune(self, keys: frozenset[str]) -> None:
@@ -92,8 +93,8 @@ class Builds:
         if problems:
             raise OutsideError("old builds could not be removed", seen=str(problems[0]), hint="remove them by hand")
 
-    def _build(self, app: App, revision: str) -> Build:
-        key = build_key(app, revision)
+    def _build(self, app: App, revision: str, rebuilt: str | None) -> Build:
+        key = build_key(app, revision, rebuilt)
         return Build(app, revision, key, self._directory, self._groups.of(f"build-{key}"))
 
     async def _share(self, build: Build) -> Built:
@@ -135,7 +136,7 @@ class Builds:
 
     async def _artifact(self, app: App, build: Build, built: Built) -> Artifact:
         if app.kind is Kind.PROCESS:
-            return Artifact(key=build.key, path=str(build.process_path()), digest=build.key, seconds=built.seconds)
+            return Artifact(key=build.key, path=str(build.process_path()), digest=built.digest, seconds=built.seconds)
         try:
             site = inside(build.site_base(), app.publish or ".", "publish")
             await asyncio.to_thread(check_site, site)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from noren.adapters.mirror import QUICK, Mirror, git
 from noren.adapters.remote import Remote, plain_environment, prepare
 from noren.core.errors import OutsideError, ReleaseError
 from noren.core.model import App, Commit
+from noren.core.version import newest
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ABBREVIATED = re.compile(r"[0-9a-f]{7,64}")
@@ -56,12 +57,14 @@ class Git:
         prepare(self._home)
 
     async def tip(self, app: App) -> str:
-        """The sha at the tip of the app's branch, or of the remote's HEAD, asked from the remote.
+        """The sha at the tip of the app's branch or newest tag, or of the remote's HEAD, asked from the remote.
 
-        Raises OutsideError: unreachable, refused, no such branch, empty repository.
+        Raises OutsideError: unreachable, refused, no such branch or tag, empty repository.
         """
         asked = self._asked(app)
-        with self._outside(f"looking for {app.branch or 'the default branch'} of {app.repo}"):
+        with self._outside(f"looking for {_followed(app)} of {app.repo}"):
+            if app.tags:
+                return await self._newest_tag(asked, app.tags)
             ref = f"refs/heads/{await self._checked(app)}" if app.branch else "HEAD"
             refs = await self._remote_refs(asked, ref)
             if ref not in refs:
@@ -92,7 +95,8 @@ class Git:
                 seen=f"watch: {watched}",
                 hint="correct root or watch; they are relative to the top of the repository",
             )
-        return _parsed(done.stdout.decode(errors="replace"))
+        commit = _parsed(done.stdout.decode(errors="replace"))
+        return replace(commit, tag=await self._tag_at(asked, revision)) if app.tags else commit
 
     async def keep(self, app: App, number: int, revision: str) -> None:
         """Hold the revision as ``refs/noren/<app>/<number>``; raises OutsideError when it is not in the mirror."""
@@ -146,12 +150,36 @@ class Git:
     async def _remote_refs(self, asked: _Asked, *patterns: str) -> dict[str, str]:
         """Name → sha of the remote's refs that match; patterns match tails, so the caller picks by whole name."""
         words = ("ls-remote", "--quiet", "--end-of-options", asked.remote.url, *patterns)
-        doing = f"looking for {asked.app.branch or 'the default branch'} of {asked.app.repo}"
+        doing = f"looking for {_followed(asked.app)} of {asked.app.repo}"
         done = await run(git(*words), env=asked.env, cwd=self._home, patience=Patience(self._timeout, self._timeout))
         if done.code != 0:
             raise asked.refused(doing, done.stderr)
         lines = (line.split("\t", 1) for line in done.stdout.decode(errors="replace").splitlines())
         return {line[1]: line[0] for line in lines if len(line) == 2 and _SHA.fullmatch(line[0])}
+
+    async def _newest_tag(self, asked: _Asked, pattern: str) -> str:
+        """The commit of the newest version; an annotated tag is listed a second time, by what it points to."""
+        refs = await self._remote_refs(asked, f"refs/tags/{pattern}", f"refs/tags/{pattern}^{{}}")
+        names = [name.removeprefix("refs/tags/") for name in refs if not name.endswith("^{}")]
+        if tag := newest(names, pattern, asked.app.prereleases):
+            return refs.get(f"refs/tags/{tag}^{{}}", refs[f"refs/tags/{tag}"])
+        seen = f"tags that match: {', '.join(refusal.plain(n) for n in names[:12])}" if names else "none matches"
+        hint = "push one such as v1.0.0" if asked.app.prereleases else "push one such as v1.0.0, or set prereleases"
+        raise OutsideError(f"{asked.app.repo} has no version among the tags {pattern!r}", seen=seen, hint=hint)
+
+    async def _tag_at(self, asked: _Asked, revision: str) -> str | None:
+        """The newest tag of the app's at a commit, fetched when the mirror knows none: the commit may be older."""
+        if found := await self._tag_here(asked, revision):
+            return found
+        with self._outside(f"fetch of {asked.app.repo}"):
+            await asked.mirror.fetch(asked.env, self._patience)
+        return await self._tag_here(asked, revision)
+
+    async def _tag_here(self, asked: _Asked, revision: str) -> str | None:
+        words = ("for-each-ref", f"--points-at={revision}", "--format=%(refname:strip=2)", "refs/tags")
+        done = await asked.mirror.git(*words, env=self._plain)
+        names = done.stdout.decode(errors="replace").splitlines()
+        return newest(names, asked.app.tags or "", asked.app.prereleases)
 
     async def _no_branch(self, asked: _Asked) -> OutsideError:
         """Tells a branch that was deleted or renamed from an empty repository and a dangling HEAD."""
@@ -209,6 +237,10 @@ class Git:
             raise OutsideError(
                 f"{doing} failed", seen=str(exc), hint="is git installed, and the state directory writable?"
             ) from exc
+
+
+def _followed(app: App) -> str:
+    return f"the tags {app.tags}" if app.tags else app.branch or "the default branch"
 
 
 def _unknown(app: App, revision: str) -> ReleaseError:

@@ -53,6 +53,10 @@ def _row(app: Json) -> tuple[object, ...]:
     )
 
 
+def _result(result: str | None) -> str:
+    return f"; built again: {plain(result.partition(chr(10))[0])}" if result else ""
+
+
 def _candidate(candidate: Json | None) -> str:
     if candidate is None:
         return "-"
@@ -61,7 +65,9 @@ def _candidate(candidate: Json | None) -> str:
 
 def _notes(app: Json) -> str:
     quarantined = len(app["quarantined"])
-    return ", ".join(("held",) * bool(app["hold"]) + (f"{quarantined} quarantined",) * bool(quarantined)) or "-"
+    waits = bool(app["waiting"] and app["waiting"]["until"])
+    notes = ("held",) * bool(app["hold"]) + ("waits for its window",) * waits
+    return ", ".join((*notes, *(f"{quarantined} quarantined",) * bool(quarantined))) or "-"
 
 
 def _details(app: Json) -> Iterator[str]:
@@ -69,6 +75,12 @@ def _details(app: Json) -> Iterator[str]:
         yield f"address: {plain(url)}"
     if hold := app["hold"]:
         yield f"held by {plain(hold['by'])} since {moment(hold['since'])}: {plain(hold['reason'])}"
+    if waiting := app["waiting"]:
+        until = f" until its window opens, {moment(waiting['until'])}" if waiting["until"] else ""
+        yield f"waiting{until}: {short(waiting['revision'])} by {plain(waiting['trigger'])}"
+    if schedule := app["schedule"]:
+        last = f", last {moment(schedule['last'])}" if schedule["last"] else ""
+        yield f"schedule: next {moment(schedule['next'])}{last}" + _result(schedule["result"])
     for entry in app["quarantined"]:
         yield f"quarantined {short(entry['revision'])} since {moment(entry['since'])}: {plain(entry['reason'])}"
     if app["last_good"]:

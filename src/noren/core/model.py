@@ -47,9 +47,16 @@ class Static:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Triggers:
-    """What makes Noren look for a new revision; ``poll`` None: off."""
+    """What makes Noren look for a new revision; ``poll`` None: off.
+
+    ``schedule`` is "hourly", "daily" or a cron line. Outside ``windows`` what a trigger wants waits. The time zone of
+    both is UTC unless set: the same on every host, and without daylight saving.
+    """
 
     poll: float | None = 30.0
+    schedule: str | None = None
+    timezone: str = "UTC"
+    windows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,12 +153,15 @@ class App:
 
     ``secrets`` are the variables of ``env_file``: they reach builds and processes like ``env``
     and are masked everywhere else. ``image`` is where builds are pushed or, with its tag, what is watched.
+    With ``tags``, a pattern, the newest version is followed instead of a branch.
     """
 
     name: str
     kind: Kind
     repo: str
     branch: str | None = None
+    tags: str | None = None
+    prereleases: bool = False
     root: str = "."
     watch: tuple[str, ...] = ()
     publish: str | None = None
@@ -189,7 +199,7 @@ _JOINED = ("image", "kubernetes")  # settings of later: an app without them keep
 # Settings that take effect without a new release: where requests come from, what is kept, when to look.
 _LIVE = (
     *("hosts", "keep", "keep_warm", "release_header", "triggers", "webhook", "drain"),
-    *("branch", "credentials", "watch"),
+    *("branch", "tags", "prereleases", "credentials", "watch"),
 )
 
 
@@ -203,23 +213,25 @@ def settings_digest(app: App) -> str:
     return _digest({key: value for key, value in values.items() if value is not None or key not in _JOINED})
 
 
-def build_key(app: App, revision: str) -> str:
+def build_key(app: App, revision: str, rebuilt: str | None = None) -> str:
     """Names an artifact: same key, same artifact, across apps.
 
+    ``rebuilt`` is the scheduled time for which it is built again, None for the build that the commit led to.
     Kind counts only for what the builder does with the result (a process keeps its tree).
     """
-    key = [revision, app.repo, app.kind, app.root, app.submodules, asdict(app.build), sorted(app.variables.items())]
-    return _digest([*key, app.image] if app.image else key)
+    parts = [revision, app.repo, app.kind, app.root, app.submodules, asdict(app.build), sorted(app.variables.items())]
+    return _digest([*parts, *filter(None, (app.image, rebuilt))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """A revision as Git tells it; ``committed_at`` is RFC 3339 UTC."""
+    """A revision as Git tells it; ``committed_at`` is RFC 3339 UTC, ``tag`` the newest of the app's that led to it."""
 
     revision: str
     subject: str
     author: str
     committed_at: str
+    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +239,7 @@ class Artifact:
     """What a build left, at its final place.
 
     ``path`` is what is served (static) or the working directory (process), absolute.
+    ``digest`` names the content: what is built again and has the same one is the same release.
     ``seconds`` is how long the build ran; 0 when an earlier build with the same key was taken.
     """
 

@@ -12,7 +12,7 @@ from noren.core.model import App, Artifact, Instance, Observation, Release
 from noren.core.quarantine import Quarantined
 from noren.core.retire import Retiring, Running
 from noren.core.rollout import Rollout
-from noren.core.schedule import Hold, Wanted
+from noren.core.schedule import Hold, Rebuild, Wanted
 from noren.core.verdict import Outcome
 
 
@@ -24,6 +24,8 @@ class AppRecord:
     ``active`` is what new requests get. ``wanted`` waits for its turn or for its next try.
     ``pinned`` is a revision that a person chose: it stays until the next commit. ``healing`` is an
     instance that is being started in the place of one that ended, not yet part of ``active``.
+    ``tag`` is the newest that was followed, ``scheduled`` when the schedule was followed last, ``rebuild`` what
+    building again then came to.
     """
 
     name: str
@@ -37,6 +39,9 @@ class AppRecord:
     wanted: Wanted | None = None
     pinned: str | None = None
     healing: Instance | None = None
+    tag: str | None = None
+    scheduled: str | None = None
+    rebuild: Rebuild | None = None
     releases: int = 0
     rollouts: int = 0
 
@@ -48,7 +53,10 @@ class AppRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseRecord:
-    """A release number and what became of it; ``artifact`` None: never built, or pruned."""
+    """A release number and what became of it; ``artifact`` None: never built, or pruned.
+
+    ``rebuilt`` is the scheduled time it was built for, None for what the commit led to.
+    """
 
     number: int
     revision: str
@@ -58,6 +66,7 @@ class ReleaseRecord:
     built_at: str | None = None
     outcome: Outcome | None = None
     reason: str = ""
+    rebuilt: str | None = None
 
     @property
     def key(self) -> str:
@@ -122,8 +131,9 @@ class QuarantineRecord:
 
     @property
     def key(self) -> str:
-        """One per revision and settings."""
-        return f"{self.quarantined.revision}.{self.quarantined.settings}"
+        """One per revision and settings, and per artifact where only that is meant."""
+        barred = self.quarantined
+        return ".".join(filter(None, (barred.revision, barred.settings, barred.artifact)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ class Rollout:
 
     ``old`` loses the instances that a rolling step leaves behind. ``done`` counts the steps of the
     strategy whose traffic has moved. ``running`` is set at once where a warm release comes back.
-    ``deadline`` is the monotonic end of the phase.
+    ``deadline`` is the monotonic end of the phase, ``rebuilt`` the scheduled time that the build is for.
     """
 
     id: int
@@ -84,6 +84,7 @@ class Rollout:
     health: tuple[tuple[str, Health], ...] = ()
     last_probe: ProbeAnswer | None = None
     deadline: float | None = None
+    rebuilt: str | None = None
     judged: str = "no requests"
     verdict: Verdict | None = None
 
@@ -104,6 +105,11 @@ class Rollout:
         """The share of new requests that the candidate has, or is about to get."""
         step = self.done if self.phase is Phase.SHIFTING else self.done - 1
         return self.steps[step].weight if self.moved and self.steps else 0.0
+
+    @property
+    def supersedable(self) -> bool:
+        """Whether a newer commit takes its place: not once traffic moved, and never that of a way back."""
+        return not self.moved and self.phase is not Phase.ABORTING and self.kind is not RolloutKind.ROLLBACK
 
     @property
     def moved(self) -> bool:

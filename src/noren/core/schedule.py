@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from noren.core import quarantine
 from noren.core.quarantine import Quarantined
+from noren.core.version import older
 
+SETTINGS = "settings"  # the trigger of a release that changed settings lead to
 FIRST_RETRY = 5.0  # seconds
 LAST_RETRY = 600.0
 
@@ -27,12 +29,32 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A revision that shall be released. ``attempt`` counts tries that failed by an outside fault."""
+    """A revision that shall be released. ``attempt`` counts tries that failed by an outside fault.
+
+    ``rebuilt`` is the scheduled time for which the active revision is built again: it is released only if the
+    artifact differs.
+    """
 
     revision: str
     trigger: str
     manual: bool = False
     attempt: int = 0
+    rebuilt: str | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for a window. Who deploys, or changes settings, wants it now."""
+        return not self.manual and self.trigger != SETTINGS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuild:
+    """What the last scheduled rebuild came to; ``at`` is the time it was due, RFC 3339 UTC."""
+
+    at: str
+    revision: str
+    failed: bool
+    result: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +73,21 @@ def consider(
     last_settings: str | None,
     hold: Hold | None,
     quarantined: Iterable[Quarantined],
+    tag: str | None = None,
+    last_tag: str | None = None,
 ) -> Passed | None:
     """None when the revision shall be released with these settings, else why not.
 
     ``last_revision`` and ``last_settings`` are what was considered last for this app: a commit
-    that touches none of ``watch`` leads to the same revision and so to no upgrade.
+    that touches none of ``watch`` leads to the same revision and so to no upgrade. ``tag`` and ``last_tag`` are
+    those that led to them: when the newest is deleted, the one before it is no upgrade.
     """
     if wanted.manual:
         return None
     if (wanted.revision, settings) == (last_revision, last_settings):
         return Passed("touches nothing that is watched")
+    if tag and last_tag and older(tag, last_tag):
+        return Passed(f"{tag} is older than {last_tag}, which came before it")
     if hold is not None:
         return Passed(f"held by {hold.by}: {hold.reason}", settled=False)
     barred = quarantine.find(quarantined, wanted.revision, settings)

@@ -37,7 +37,8 @@ async def deploy(loop: AppLoop, source: Source, revision: str | None, by: str) -
             await book.save(drop=[QuarantineRecord(quarantined=barred)])
         record = book.record
         if revision is None:
-            record = replace(record, tip=tip, revision=commit.revision, settings=digest)
+            tag = commit.tag or record.tag
+            record = replace(record, tip=tip, revision=commit.revision, settings=digest, tag=tag)
         record = replace(record, pinned=commit.revision if revision else None)
         wanted = Wanted(revision=commit.revision, trigger=f"manual by {by}", manual=True)
         note = book.note("trigger", f"{by} deploys {commit.revision[:12]} {commit.subject!r}")
@@ -58,6 +59,7 @@ async def rollback(loop: AppLoop, number: int | None, by: str) -> int:
             target = _target(loop, number)
             if loop.book.record.wanted:
                 await loop.book.save(replace(loop.book.record, wanted=None))
+                loop.tasks.cancel("rebuild")
             if under_way is None:
                 return await loop.roll_back(target, f"manual by {by}")
             if under_way.moved and under_way.old and target.number == under_way.old.release:

@@ -55,7 +55,8 @@ class Conclusion:
         app, retry_in = self._app(rollout, verdict, record.wanted)
         retired = self._retired(rollout)
         body = await self._receipt(record)
-        put: list[Record] = [app, *retired, *self._releases(rollout, verdict), *self._quarantined(rollout, verdict)]
+        put: list[Record] = [app, *retired, *self._releases(rollout, verdict)]
+        put += self._quarantined(rollout, verdict, record.wanted)
         put.append(ReceiptRecord(rollout=rollout.id, body=body))
         note = self._book.note("outcome", verdict.reason, rollout)
         await self._book.save(*put, drop=[record], notes=[note])
@@ -101,18 +102,27 @@ class Conclusion:
             return None
         return self._book.releases[rollout.old.release] if rollout.old.release != rollout.number else None
 
-    def _quarantined(self, rollout: Rollout, verdict: Verdict) -> list[QuarantineRecord]:
+    def _quarantined(self, rollout: Rollout, verdict: Verdict, tried: Wanted | None) -> list[QuarantineRecord]:
         left = self._left(rollout, verdict)
         if left is not None:
             return [self._quarantine(left, _left_by(rollout))]
-        if verdict.fault is Fault.OWN and rollout.kind is RolloutKind.UPGRADE:
-            return [self._quarantine(self._book.releases[rollout.number], verdict.reason)]
-        return []
+        if verdict.fault is not Fault.OWN or rollout.kind is not RolloutKind.UPGRADE:
+            return []
+        release = self._book.releases[rollout.number]
+        if tried is None or tried.rebuilt is None:
+            return [self._quarantine(release, verdict.reason)]
+        # The revision was good before: only what was made of it this time is barred, and the next schedule tries again.
+        digest = rollout.artifact.digest if rollout.artifact else None
+        return [self._quarantine(release, verdict.reason, digest)] if digest else []
 
-    def _quarantine(self, release: ReleaseRecord, reason: str) -> QuarantineRecord:
+    def _quarantine(self, release: ReleaseRecord, reason: str, artifact: str | None = None) -> QuarantineRecord:
         return QuarantineRecord(
             quarantined=Quarantined(
-                revision=release.revision, settings=release.settings, reason=reason, since=self._ports.clock.utc()
+                revision=release.revision,
+                settings=release.settings,
+                reason=reason,
+                since=self._ports.clock.utc(),
+                artifact=artifact,
             )
         )
 

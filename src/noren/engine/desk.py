@@ -79,13 +79,17 @@ class Desk:
     async def log_path(self, app: str, release: int | None, build: bool) -> str | None:
         """The log of the newest instance of a release, or of its build."""
         book = self._host.loop(app).book
+        log = self._host.ports.builder.log
+        last = book.record.rebuild
+        if build and release is None and last and last.failed:
+            return await log(book.app, last.revision, last.at)
         serving = book.serving
         number = release or (serving.release if serving and not build else max(book.releases, default=0))
         if not number:
             return None
         record = book.release(number)
         if build:
-            return await self._host.ports.builder.log(record.app, record.revision)
+            return await log(record.app, record.revision, record.rebuilt)
         return next((i.log for i in book.instances if i.release == number and i.log), None)
 
     async def quarantine(self) -> list[Json]:

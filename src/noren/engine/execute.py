@@ -67,7 +67,7 @@ class Executor:
         app = rollout.app
         try:
             await self._ports.source.keep(app, rollout.number, rollout.revision)
-            artifact = await self._ports.builder.build(app, rollout.revision)
+            artifact = await self._ports.builder.build(app, rollout.revision, rollout.rebuilt)
         except ReleaseError as exc:
             yield e.BuildFailed(rollout=rollout.id, reason=str(exc), own_fault=not isinstance(exc, OutsideError))
         else:

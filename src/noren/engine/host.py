@@ -16,13 +16,14 @@ from noren.core.model import App, Routing, Triggers, Webhook, build_key, setting
 from noren.core.quarantine import find
 from noren.core.record import AppRecord, ReleaseRecord
 from noren.core.release import superfluous
-from noren.core.schedule import Wanted
+from noren.core.schedule import SETTINGS, Wanted
 from noren.engine.book import Book
 from noren.engine.hints import Hints
 from noren.engine.loop import AppLoop
 from noren.engine.poll import Poll, place
 from noren.engine.ports import Ports
 from noren.engine.recover import recover
+from noren.engine.timer import Timer
 
 
 class Host:
@@ -35,6 +36,7 @@ class Host:
         self._group = group
         self._poll = Poll(ports.source, group)
         self._hints: dict[str, Hints] = {}
+        self._timer = Timer(ports.source, group)
         self._pruning = asyncio.Event()
         self._changing = asyncio.Lock()
 
@@ -45,7 +47,15 @@ class Host:
         for name in await self._absent():
             await self._open_left(name)
         self._group.create_task(self._prune_when_asked(), name="prune")
+        self._watch()
+
+    def _watch(self) -> None:
         self._poll.watch(self.loops)
+        self._timer.watch(self.loops)
+
+    def _look_away(self) -> None:
+        self._poll.stop()
+        self._timer.stop()
 
     def loop(self, name: str) -> AppLoop:
         """An app by name; raises UsageError with the names there are."""
@@ -90,7 +100,7 @@ class Host:
     async def change(self, apps: Mapping[str, App]) -> None:
         """Make the host run these apps; call ``plan`` first."""
         async with self._changing:
-            self._poll.stop()
+            self._look_away()
             try:
                 # A host that moves is given to its new app before the old one lets go of it.
                 for app in sorted(apps.values(), key=self._gives_away):
@@ -102,7 +112,7 @@ class Host:
                     await self._close(self.loops[name])
                     del self.loops[name]
             finally:
-                self._poll.watch(self.loops)
+                self._watch()
 
     def _gives_away(self, app: App) -> bool:
         known = self.loops.get(app.name)
@@ -151,6 +161,7 @@ class Host:
             await self._new_settings(loop)
         async with loop.turn:
             await loop.router.mend()
+            await loop.next()  # other windows may let it begin
 
     async def _new_settings(self, loop: AppLoop) -> None:
         """A new release of the same revision: of the one a person chose, else of the newest considered.
@@ -163,7 +174,7 @@ class Host:
             if newest is not None and place(newest.app) != place(loop.book.app):
                 loop.tasks.cancel("retry")
                 note = loop.book.note("trigger", _moved(loop.book.app))
-                await loop.book.save(replace(record, tip=None, revision=None, wanted=None), notes=[note])
+                await loop.book.save(replace(record, tip=None, revision=None, tag=None, wanted=None), notes=[note])
                 return
             digest = settings_digest(loop.book.app)
             active = loop.book.releases[record.active.release].revision if record.active else None
@@ -176,7 +187,7 @@ class Host:
                 await loop.book.save(replace(record, tip=None, revision=None))
                 return
             note = loop.book.note("trigger", f"settings changed: {revision[:12]} again")
-            await loop.want(record, Wanted(revision=revision, trigger="settings"), note)
+            await loop.want(record, Wanted(revision=revision, trigger=SETTINGS), note)
 
     async def _close(self, loop: AppLoop) -> None:
         """No new requests, let the running ones end, stop; its records stay for the case that it comes back.
@@ -207,14 +218,14 @@ class Host:
 
     async def stop(self) -> None:
         """End every instance; the records say what to start again."""
-        self._poll.stop()
+        self._look_away()
         for loop in self.loops.values():
             loop.tasks.cancel_all()
         await _all(self._end(loop) for loop in self.loops.values())
 
     def leave(self) -> None:
         """Stop deciding and let everything run: the next start adopts it."""
-        self._poll.stop()
+        self._look_away()
         for loop in self.loops.values():
             loop.tasks.cancel_all()
 
@@ -245,7 +256,10 @@ class Host:
         releases += [r for loop in self.loops.values() for r in loop.book.releases.values()]
         keys = {r.artifact.key for r in releases if r.artifact}
         under_way = [loop.book.rollout.rollout for loop in self.loops.values() if loop.book.rollout]
-        await self.ports.builder.prune(frozenset(keys | {build_key(r.app, r.revision) for r in under_way}))
+        keys |= {build_key(r.app, r.revision, r.rebuilt) for r in under_way}
+        waiting = [(loop.book.app, loop.book.record.wanted) for loop in self.loops.values()]
+        keys |= {build_key(app, wanted.revision, wanted.rebuilt) for app, wanted in waiting if wanted}
+        await self.ports.builder.prune(frozenset(keys))
 
     async def _prune(self, loop: AppLoop) -> None:
         book = loop.book
@@ -260,8 +274,12 @@ class Host:
 
 def _moved(app: App) -> str:
     """What a changed repository or branch leads to."""
-    look = "its tip is considered next" if app.triggers.poll is not None else f"poll is off: noren deploy {app.name}"
-    return f"changed to {app.branch or 'the default branch'} of {app.repo}, {look}"
+    triggers = app.triggers
+    look = f"poll is off: noren deploy {app.name}"
+    look = "its tip is considered at the next scheduled time" if triggers.schedule else look
+    look = "its tip is considered next" if triggers.poll is not None else look
+    followed = f"the tags {app.tags}" if app.tags else app.branch or "the default branch"
+    return f"changed to {followed} of {app.repo}, {look}"
 
 
 async def _all(works: Iterable[Awaitable[None]]) -> None:

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from noren.core import events as e
 from noren.core.errors import NorenError, TrafficError, UsageError
@@ -22,12 +24,15 @@ from noren.core.record import AppRecord, Note, Record, ReleaseRecord, RetiringRe
 from noren.core.retire import RetirePhase, Retiring, Running
 from noren.core.rollout import Rollout, RolloutKind, step
 from noren.core.schedule import Wanted, consider
+from noren.core.timetable import NAP, moment, rfc3339
+from noren.core.window import opens
 from noren.engine.book import Book
 from noren.engine.conclude import Conclusion
 from noren.engine.execute import Executor
 from noren.engine.found import take_over
 from noren.engine.heal import Healer
 from noren.engine.ports import Ports
+from noren.engine.rebuild import Rebuilder
 from noren.engine.retire import Retirer
 from noren.engine.router import Router
 from noren.engine.shared import Shared
@@ -47,6 +52,7 @@ class AppLoop:
         self.router = Router(shared)
         self.retirer = Retirer(shared, self.router, superfluous)
         self.healer = Healer(shared, self.router, self.retirer, watch=self.watch, roll_back=self.roll_back)
+        self.rebuilder = Rebuilder(shared, next_=self.next, upgrade=self.upgrade, superfluous=superfluous)
         self._superfluous = superfluous
         self._executor = Executor(book, ports)
         self._conclusion = Conclusion(book, ports)
@@ -56,36 +62,58 @@ class AppLoop:
     async def found(self, tip: str, commit: Commit, trigger: str) -> None:
         """A trigger saw a tip that was not considered yet, which leads to this commit."""
         async with self.turn:
+            await self._consider(self.book.record, tip, commit, trigger)
+
+    async def came(self, at: str, tip: str, commit: Commit) -> None:
+        """A scheduled time came: release the tip if it was not considered yet, else build again what is active."""
+        async with self.turn:
             book = self.book
-            wanted = Wanted(revision=commit.revision, trigger=trigger)
-            digest = settings_digest(book.app)
-            passed = consider(
-                wanted,
-                settings=digest,
-                last_revision=book.record.revision,
-                last_settings=book.record.settings,
-                hold=book.record.hold,
-                quarantined=book.quarantined,
-            )
-            if passed and not passed.settled:
+            if book.record.hold:
                 return
-            considered = replace(book.record, tip=tip, revision=commit.revision, settings=digest)
-            if passed:
-                text = f"{commit.revision[:12]} is no upgrade: {passed.reason}"
-                await book.save(considered, notes=[book.note("trigger", text)])
-                return
-            text = f"{trigger}: {commit.revision[:12]} {commit.subject!r} by {commit.author}"
-            await self.want(replace(considered, pinned=None), wanted, book.note("trigger", text))
+            record = replace(book.record, scheduled=book.clock.utc())
+            if tip == record.tip or not await self._consider(record, tip, commit, "schedule"):
+                await self.rebuilder.want(replace(book.record, scheduled=record.scheduled), at)
+
+    async def _consider(self, record: AppRecord, tip: str, commit: Commit, trigger: str) -> bool:
+        """Whether it is wanted now, or was settled otherwise. The turn is ours."""
+        book = self.book
+        wanted = Wanted(revision=commit.revision, trigger=trigger)
+        digest = settings_digest(book.app)
+        passed = consider(
+            wanted,
+            settings=digest,
+            last_revision=record.revision,
+            last_settings=record.settings,
+            hold=record.hold,
+            quarantined=book.quarantined,
+            tag=commit.tag,
+            last_tag=record.tag,
+        )
+        if (passed and not passed.settled) or (book.app.tags and not commit.tag):
+            return False  # considered again at the next look; a tag that was moved meanwhile leads elsewhere by then
+        considered = replace(record, tip=tip, revision=commit.revision, settings=digest)
+        if passed:
+            text = f"{named(commit)} is no upgrade: {passed.reason}"
+            await book.save(considered, notes=[book.note("trigger", text)])
+            return False
+        moved = ", moved" if commit.tag and commit.tag == record.tag else ""
+        text = f"{trigger}: {named(commit)}{moved} {commit.subject!r} by {commit.author}"
+        considered = replace(considered, pinned=None, tag=commit.tag or record.tag)
+        await self.want(considered, wanted, book.note("trigger", text))
+        return True
 
     async def want(self, record: AppRecord, wanted: Wanted, note: Note) -> int:
         """Queue a revision, the newest wins; the number its rollout will have. The turn is ours."""
-        await self.book.save(replace(record, wanted=wanted), notes=[note])
+        opens = self.opens(wanted)
+        waits = [self.book.note("trigger", f"waits for its window, which opens at {rfc3339(opens)}")] if opens else []
+        await self.book.save(replace(record, wanted=wanted), notes=[note, *waits])
         self.tasks.cancel("retry")
+        self.tasks.cancel("rebuild")
         under_way = self.book.rollout
         if under_way is None:
             await self.next()
             return self.book.record.rollouts
-        if not under_way.rollout.moved and under_way.rollout.phase is not Phase.ABORTING:
+        if opens is None and under_way.rollout.supersedable:
             await self.take(e.Superseded(rollout=under_way.rollout.id, by=wanted.revision[:12]))
         return self.book.record.rollouts if self.book.record.wanted is None else self.book.record.rollouts + 1
 
@@ -93,7 +121,14 @@ class AppLoop:
         """Begin what is wanted, if nothing is under way and what came meanwhile does not bar it. The turn is ours."""
         book = self.book
         wanted = book.record.wanted
+        self.tasks.cancel("window")
         if wanted is None or book.rollout is not None or (book.record.hold and not wanted.manual):
+            return
+        if opens := self.opens(wanted):
+            self.tasks.spawn("window", f"{book.app.name}: window", self._wait_for_window, opens)
+            return
+        if wanted.rebuilt:
+            self.rebuilder.start(wanted)
             return
         barred = find(book.quarantined, wanted.revision, settings_digest(book.app))
         if barred is None or wanted.manual:
@@ -102,16 +137,41 @@ class AppLoop:
         text = f"{wanted.revision[:12]} is no upgrade: quarantined since {barred.since}: {barred.reason}"
         await book.save(replace(book.record, wanted=None), notes=[book.note("trigger", text)])
 
+    def opens(self, wanted: Wanted) -> datetime | None:
+        """When the window opens that it waits for; None when it waits for none."""
+        triggers = self.book.app.triggers
+        if not wanted.waits or not triggers.windows:
+            return None
+        return opens(triggers.windows, ZoneInfo(triggers.timezone), moment(self.ports.clock.utc()))
+
+    async def _wait_for_window(self, opens: datetime) -> None:
+        delay = (opens - moment(self.ports.clock.utc())).total_seconds()
+        await asyncio.sleep(min(max(delay, 0.1), NAP))
+        async with self.turn:
+            await self.next()
+
     async def upgrade(self, wanted: Wanted) -> None:
         """Begin the rollout of a revision with the settings of now. The turn is ours."""
         book = self.book
         await take_over(self.shared)
         record = replace(book.record, releases=book.record.releases + 1, wanted=None)
+        rebuilt = wanted.rebuilt or self._built_last(wanted.revision)
         rollout = self.rollout(RolloutKind.UPGRADE, record.releases, wanted.revision, wanted.trigger)
+        rollout = replace(rollout, rebuilt=rebuilt)
         release = ReleaseRecord(
-            number=record.releases, revision=wanted.revision, settings=settings_digest(book.app), app=book.app
+            number=record.releases,
+            revision=wanted.revision,
+            settings=settings_digest(book.app),
+            app=book.app,
+            rebuilt=rebuilt,
         )
         await self.begin(rollout, record, release, wanted=wanted)
+
+    def _built_last(self, revision: str) -> str | None:
+        """What is active was built again since its commit: the same revision is not to go back to its first build."""
+        active = self.book.record.active
+        release = self.book.releases[active.release] if active else None
+        return release.rebuilt if release and release.revision == revision else None
 
     async def roll_back(self, target: ReleaseRecord, trigger: str) -> int:
         """Begin the way back to a release: at once when it is still warm. The turn is ours."""
@@ -331,3 +391,8 @@ class AppLoop:
             await self.book.save(notes=[self.book.note("fault", reason)])
             if under_way and not under_way.rollout.phase.over:
                 await self.take(e.Faulted(rollout=under_way.rollout.id, reason=reason))
+
+
+def named(commit: Commit) -> str:
+    """A commit as the history names it, by its tag too where that led to it."""
+    return f"{commit.tag} ({commit.revision[:12]})" if commit.tag else commit.revision[:12]

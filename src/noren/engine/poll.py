@@ -21,12 +21,12 @@ HINT_PAUSE = 1.0  # seconds between two looks, however many webhooks ask for the
 JITTER = 0.1  # share of the interval, so that many repositories of one server are not asked at once
 SLOWEST = 600.0  # seconds between looks at a repository that cannot be reached
 
-Place = tuple[str, str | None]
+Place = tuple[str, str | None, str | None, bool]
 
 
 def place(app: App) -> Place:
     """Apps with the same place are asked for together."""
-    return app.repo, app.branch
+    return app.repo, app.branch, app.tags, app.prereleases
 
 
 class Poll:

@@ -33,11 +33,13 @@ class Source(Protocol):
     """Git: mirrors of the repositories. Raises OutsideError when a repository cannot be reached."""
 
     async def tip(self, app: App) -> str:
-        """The commit at the tip of the app's branch, asked from the remote; changes nothing."""
+        """The commit at the tip of the app's branch, or at its newest tag, asked from the remote; changes nothing."""
         ...
 
     async def commit(self, app: App, tip: str) -> Commit:
         """Fetch until ``tip`` (a sha or a ref name) is in the mirror; the last commit up to it that touches ``watch``.
+
+        With the newest tag at ``tip``, for an app that follows tags; None when there is none there any more.
 
         Raises ReleaseError when no commit does or ``tip`` does not exist. Again: no fetch when present.
         """
@@ -55,16 +57,18 @@ class Source(Protocol):
 class Builder(Protocol):
     """Builds, shared by key."""
 
-    async def build(self, app: App, revision: str) -> Artifact:
+    async def build(self, app: App, revision: str, rebuilt: str | None = None) -> Artifact:
         """Check out, build, check the output; the artifact of an earlier or running build with the same key is shared.
+
+        ``rebuilt`` is part of the key: the scheduled time for which it is built again, None otherwise.
 
         Raises ReleaseError (own fault: exit code, deadline, empty output) or OutsideError (disk, fetch).
         Cancelling the last waiter ends the build and every process of it.
         """
         ...
 
-    async def log(self, app: App, revision: str) -> str | None:
-        """Path of the log of the newest build of this revision with these settings, None when there is none."""
+    async def log(self, app: App, revision: str, rebuilt: str | None = None) -> str | None:
+        """Path of the log of the newest build with this key, None when there is none."""
         ...
 
     async def prune(self, keys: frozenset[str]) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from noren.core.record import ReleaseRecord
 from noren.core.rollout import Rollout
+from noren.core.timetable import moment, next_after, rfc3339
+from noren.core.window import opens
 from noren.engine.book import Book
 
 IDLE = "idle"  # the phase of an app without a rollout under way
@@ -31,6 +34,8 @@ def status(book: Book, urls: Sequence[str]) -> dict[str, Any]:
         if record.hold
         else None,
         "quarantined": [{"revision": q.revision, "reason": q.reason, "since": q.since} for q in book.quarantined],
+        "waiting": _waiting(book),
+        "schedule": _schedule(book),
         "urls": list(urls),
     }
 
@@ -43,6 +48,26 @@ def _active(book: Book) -> dict[str, Any] | None:
     switching = serving is not book.record.active and book.rollout
     since = book.rollout.switched_at if switching and book.rollout else book.record.active_since
     return {"release": serving.release, "revision": revision, "since": since}
+
+
+def _waiting(book: Book) -> dict[str, Any] | None:
+    """What a trigger or a person wants next, and the time until which it waits for a window."""
+    wanted = book.record.wanted
+    if wanted is None:
+        return None
+    triggers = book.app.triggers
+    until = opens(triggers.windows, ZoneInfo(triggers.timezone), moment(book.clock.utc())) if wanted.waits else None
+    return {"revision": wanted.revision, "trigger": wanted.trigger, "until": until and rfc3339(until)}
+
+
+def _schedule(book: Book) -> dict[str, Any] | None:
+    """When it comes next, was followed last, and what building again then came to."""
+    triggers, record = book.app.triggers, book.record
+    if triggers.schedule is None:
+        return None
+    last, now = record.scheduled, moment(book.clock.utc())
+    following = next_after(triggers.schedule, ZoneInfo(triggers.timezone), now)
+    return {"next": rfc3339(following), "last": last, "result": record.rebuild and record.rebuild.result}
 
 
 def _candidate(rollout: Rollout) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from noren.settings.tables import AppTable, Table
 # Files do not warm up or leak: what is wrong with them shows within seconds.
 _STATIC_BAKE_TIME = 10.0
 
-_SECTIONS = {"build": Build, "triggers": Triggers, "webhook": Webhook, "ready": Ready, "drain": Drain, "limits": Limits}
+_SECTIONS = {"build": Build, "webhook": Webhook, "ready": Ready, "drain": Drain, "limits": Limits}
 _LISTS = ("watch", "hosts")
 _ELSEWHERE = ("kind", "strategy", "repo", "env", "env_file", "ssh_key_file", "known_hosts_file", "token_env")
 
@@ -45,6 +45,7 @@ def effective_app(name: str, table: AppTable, outside: Outside) -> App:
         kind=kind,
         repo=outside.repo,
         strategy=Strategy(written.get("strategy", Strategy.BLUE_GREEN)),
+        triggers=_triggers(written),
         credentials=Credentials(
             ssh_key_file=outside.ssh_key_file,
             known_hosts_file=outside.known_hosts_file,
@@ -61,6 +62,13 @@ def effective_app(name: str, table: AppTable, outside: Outside) -> App:
 
 def _whole(root: str) -> tuple[str, ...]:
     return () if root == "." else (f"{root}/**",)
+
+
+def _triggers(written: dict[str, Any]) -> Triggers:
+    values: dict[str, Any] = written["triggers"].written() if "triggers" in written else {}
+    if "windows" in values:
+        values["windows"] = tuple(values["windows"])
+    return Triggers(**values)
 
 
 def _static(written: dict[str, Any]) -> Static:

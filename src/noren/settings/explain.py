@@ -39,7 +39,7 @@ _SECTIONS: Mapping[str, type[tables.Table]] = {
     "drain": tables.DrainTable,
     "limits": tables.LimitsTable,
 }
-_LATER_TRIGGERS = ("schedule", "image")
+_LATER_TRIGGERS = ("image",)
 
 
 def sentence(error: ErrorDetails) -> str:

@@ -25,6 +25,8 @@ def app(table: dict[str, Any]) -> Iterator[Finding]:
         yield (key,), f"fits only a {other} app, and this one is {kind}{_why(table)}"
     if kind == "process" and "run" not in table:
         yield ("run",), "is missing: a process needs the command that serves on $PORT"
+    if "tags" in table and "branch" in table:
+        yield ("tags",), "is followed instead of a branch: keep one of branch and tags"
     if "ssh_key_file" in table and "known_hosts_file" not in table:
         yield ("known_hosts_file",), "is missing: without it nobody can tell the Git server from an impostor"
 

@@ -22,12 +22,16 @@ from noren.settings.words import (
     Poll,
     Ports,
     Positive,
+    Schedule,
     Size,
     StrategyName,
+    Tags,
     Text,
     UrlPath,
     Value,
     Variable,
+    WindowText,
+    Zone,
     short,
 )
 
@@ -60,6 +64,9 @@ class StaticTable(Table):
 
 class TriggersTable(Table):
     poll: Poll = _about('How often the repository is asked for its tip; "off" to disable.')
+    schedule: Schedule = _about('"hourly", "daily" or a cron line: builds again, also without a commit.')
+    timezone: Zone = _about("Time zone of schedule and windows, by its IANA name.")
+    windows: list[WindowText] = _about("When automatic upgrades may begin; outside they wait.")
 
 
 class WebhookTable(Table):
@@ -100,6 +107,8 @@ class AppTable(Table):
 
     repo: str = _about("URL (https, ssh) or local path of the Git repository.")
     branch: Branch = _about("Default: the remote's HEAD.")
+    tags: Tags = _about("Pattern of tags to follow instead of a branch; the newest version wins.")
+    prereleases: bool = _about("Follow tags of pre-releases such as v2.0.0-rc.1 too.")
     root: Inside = _about("Folder in which builds and processes start.")
     watch: list[Glob] = _about("A commit that touches none of these is no upgrade; default: root.")
     publish: Inside = _about("Folder of the output that is served; default: all of it.")

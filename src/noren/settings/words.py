@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
+from noren.core import timetable, window
 from noren.settings import envfile, hosts, quantity
 
 LATER_KINDS = ("container", "tcp", "kubernetes")
@@ -87,6 +90,30 @@ def _poll(value: object) -> object:
     return None if value == "off" else _positive(quantity.duration(value))
 
 
+def _schedule(text: str) -> str:
+    timetable.next_after(text, UTC, datetime.now(UTC))
+    return text
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('must be the name of a time zone such as "Europe/Berlin" or "UTC"') from None
+    return text
+
+
+def _window(text: str) -> str:
+    window.parse(text)
+    return text
+
+
+def _tags(text: str) -> str:
+    if not text or text.startswith("-") or ".." in text or re.search(r"[\x00-\x20\x7f~^:\\]", text):
+        raise ValueError('must be a pattern of tags such as "v*"')
+    return text
+
+
 def _one_of(known: tuple[str, ...], later: tuple[str, ...]) -> BeforeValidator:
     def check(value: object) -> object:
         if value in later:
@@ -129,6 +156,10 @@ Host = Annotated[str, BeforeValidator(hosts.host, json_schema_input_type=str)]
 Duration = Annotated[float, BeforeValidator(quantity.duration, json_schema_input_type=_written(quantity.DURATION))]
 Positive = Annotated[Duration, AfterValidator(_positive)]
 Poll = Annotated[float | None, BeforeValidator(_poll, json_schema_input_type=_written(f"^off$|{quantity.DURATION}"))]
+Schedule = Annotated[str, AfterValidator(_schedule)]
+Zone = Annotated[str, AfterValidator(_zone)]
+WindowText = Annotated[str, AfterValidator(_window)]
+Tags = Annotated[str, AfterValidator(_tags)]
 Size = Annotated[int, BeforeValidator(quantity.size, json_schema_input_type=_written(quantity.SIZE))]
 Ports = Annotated[tuple[int, int], BeforeValidator(quantity.ports, json_schema_input_type=_written(quantity.PORTS))]
 KindName = Annotated[str, _one_of(("static", "process"), LATER_KINDS)]
