@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from noren.api.client import Client
+    from noren.cli.program import Proven, Proving
     from noren.core.diagnosis import Finding
 
 
@@ -79,6 +81,22 @@ class _Program:
         from noren.settings.location import find
 
         return examine(lambda: find(config, os.environ), running)
+
+    def prove(self, config: str | None, client: Client, asked: Proving, tell: Callable[[str], None]) -> Proven:
+        """Load an app while it is rolled out again and again."""
+        import asyncio
+
+        from noren.proving import trial
+
+        return asyncio.run(trial(config, client, asked, tell).run())
+
+    def page(self, proven: Proven) -> str:
+        """The same as one HTML page."""
+        from noren.prove.page import page
+        from noren.prove.report import Report
+
+        assert isinstance(proven, Report)
+        return page(proven)
 
     def demo(self, once: bool, began: float | None) -> int:
         """Tell the story of the sample team; the exit code, 130 when it was ended by a signal."""

@@ -6,12 +6,49 @@ main.py imports what each of these needs only when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from noren.api.client import Client
     from noren.core.diagnosis import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proving:
+    """What `noren prove` is asked for, as it was typed; None: not given."""
+
+    app: str
+    rollouts: int
+    duration: str | None
+    rate: float
+    loads: tuple[str, ...]
+    paths: tuple[str, ...]
+    post: str | None
+    bystander: str | None
+    idle: str
+    bake: str
+    restart: bool
+    seed: int | None
+
+
+class Proven(Protocol):
+    """What came of it."""
+
+    @property
+    def good(self) -> bool:
+        """Nothing was lost, and every rollout was kept."""
+        ...
+
+    def lines(self) -> Iterator[str]:
+        """As text."""
+        ...
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        ...
 
 
 class Program(Protocol):
@@ -47,6 +84,14 @@ class Program(Protocol):
 
     def doctor(self, config: str | None, running: bool) -> list[Finding]:
         """What this host offers, whether or not there are settings; ``running``: the daemon of them answers."""
+        ...
+
+    def prove(self, config: str | None, client: Client, asked: Proving, tell: Callable[[str], None]) -> Proven:
+        """Load an app while it is rolled out again and again; raises NorenError when that cannot begin."""
+        ...
+
+    def page(self, proven: Proven) -> str:
+        """The same as one HTML page."""
         ...
 
     def demo(self, once: bool, began: float | None) -> int:

@@ -40,7 +40,8 @@ MB = 1_000_000
 class Shape:
     """What the loads ask: ``paths`` by GET and, if any, ``post`` by POST; ``rate`` is that of the whole, per second.
 
-    ``bystander`` is the target of L9. ``idle``: seconds after which the app closes an idle connection, for L3.
+    ``bystander`` is the target of L9, ``aside`` its path. ``idle``, for L3: seconds after which the app closes an idle
+    connection.
     """
 
     target: Target
@@ -48,6 +49,7 @@ class Shape:
     paths: tuple[str, ...] = ("/",)
     post: str | None = None
     bystander: Target | None = None
+    aside: str = "/"
     idle: float = 5.0
     check: Check | None = None
 
@@ -120,7 +122,7 @@ def _l8(name: str, shape: Shape, _: float) -> list[Load]:
 def _l9(name: str, shape: Shape, rate: float) -> list[Load]:
     if shape.bystander is None:
         raise UsageError("L9 needs another app of the same daemon", hint="--bystander APP")
-    return [KeepAlive(name=name, target=shape.bystander, rate=rate)]
+    return [KeepAlive(name=name, target=shape.bystander, rate=rate, requests=gets(shape.aside))]
 
 
 def _optional(module: str) -> Any:

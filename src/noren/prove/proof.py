@@ -18,9 +18,9 @@ class Proof:
     once: Once | None
 
     @staticmethod
-    def of(ledger: Ledger, orders: Iterable[Order] | None = None) -> Proof:
-        """Judge a run; ``orders`` is what the app executed, None when that is unknown."""
-        return Proof(Summary.of(ledger), None if orders is None else exactly_once(ledger, orders))
+    def of(ledger: Ledger, orders: Iterable[Order] | None = None, *, shown: int = 20) -> Proof:
+        """Judge a run; ``orders``: what the app executed, None: unknown; ``shown``: how many losses in words."""
+        return Proof(Summary.of(ledger, shown=shown), None if orders is None else exactly_once(ledger, orders))
 
     @property
     def lost(self) -> int:
