@@ -29,6 +29,14 @@ def blocks(page: Path, language: str) -> list[str]:
     return [body for found, body in _FENCE.findall(page.read_text()) if found == language]
 
 
+def fences(page: Path) -> Iterator[tuple[str, str, str]]:
+    """Language, text, and the words since the fence before, of each fenced block."""
+    text, end = page.read_text(), 0
+    for found in _FENCE.finditer(text):
+        yield found[1], found[2], text[end : found.start()]
+        end = found.end()
+
+
 def prose(page: Path) -> str:
     """The page without its fenced blocks."""
     return _FENCE.sub("", page.read_text())
