@@ -242,6 +242,43 @@ LAYOUTS = {
         tools=("go",),
         builds=True,
     ),
+    "docker-rust": Layout(
+        {
+            "Dockerfile": "FROM rust:1 AS build\nCOPY . .\nRUN cargo build --release\n\nFROM debian:stable-slim\n"
+            "# What it needs\nRUN apt-get update && \\\n    apt-get install -y libssl3\nEXPOSE 8080\n"
+            'ENTRYPOINT ["./server"]\nCMD ["--listen", "0.0.0.0:8080"]\n',
+            "Cargo.toml": "",
+            "src/main.rs": "",
+        },
+        {"docker-rust": {"run": "./server --listen 127.0.0.1:$PORT", "ready": "/"}},
+        says="apt-get update && apt-get install -y libssl3",
+    ),
+    "docker-python-bottle": Layout(
+        {
+            "Dockerfile": "FROM python:3.12-slim\nWORKDIR /app\nCOPY requirements.txt .\n"
+            "RUN pip install --no-cache-dir -r requirements.txt\nCOPY . .\nCMD python app.py\n",
+            "requirements.txt": "bottle\n",
+            "app.py": "import bottle\n",
+        },
+        {
+            "docker-python-bottle": {
+                "build": "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt",
+                "run": ".venv/bin/python app.py",
+            }
+        },
+        tools=("python3",),
+        says="does not run containers yet",
+    ),
+    "docker-without-packages": Layout(
+        {
+            "Containerfile": "FROM python:3.12-slim\nCOPY . .\nEXPOSE 8000\n"
+            'CMD ["python3", "-m", "http.server", "8000"]\n',
+            "page.txt": "hello",
+        },
+        {"docker-without-packages": {"run": "python3 -m http.server $PORT", "ready": "/"}},
+        tools=("python3",),
+        builds=True,
+    ),
     "service-with-docs": Layout(
         {
             "package.json": package({"start": "node server.js"}),

@@ -16,7 +16,8 @@ def command(folder: str, only_print: bool) -> None:
     """Look at the Git checkout in FOLDER (default: here) and write a commented noren.toml for it.
 
     Recognises Hugo, Zensical, MkDocs, Jekyll, Eleventy, Astro, Vite, plain HTML, Django, FastAPI, Flask, Node and Go,
-    also in folders below. Writes ./noren.toml, or the file of -c, and never overwrites one.
+    also in folders below, and the command of a Dockerfile. Writes ./noren.toml, or the file of -c; never overwrites
+    one.
 
     \b
     Examples: noren init

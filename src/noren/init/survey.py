@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from noren.core.errors import NorenError
+from noren.init.dockerfile import dockerfile
 from noren.init.recognised import Recognised
 from noren.init.servers import SERVERS
 from noren.init.sites import SITES, plain
@@ -17,7 +18,7 @@ from noren.init.tree import Tree
 
 _LOOKED_FOR = (
     "Hugo, Zensical, MkDocs, Jekyll, Eleventy, Astro, Vite, index.html, Django, FastAPI, Flask, "
-    "a Node server, a Go server"
+    "a Node server, a Go server, the command of a Dockerfile"
 )
 
 
@@ -36,6 +37,8 @@ def survey(tree: Tree, name: str) -> list[Found]:
     for folder in (tree, *(tree.below(folder) for folder in tree.folders())):
         for one in _recognised(folder, found):
             found.append(Found(name=_free(_named(folder.root, name), one, found), root=folder.root, recognised=one))
+    if not found and (one := dockerfile(tree)):
+        found.append(Found(name=_named(".", name), root=".", recognised=one))
     if not found:
         raise _nothing(tree)
     return found
@@ -75,7 +78,7 @@ def _nothing(tree: Tree) -> NorenError:
     container = tree.first("Dockerfile", "Containerfile", "docker-compose.yml", "compose.yaml")
     if container:
         return NorenError(
-            f"only {container} was recognised, and Noren does not run containers yet",
+            f"only {container} was recognised, with no command in it, and Noren does not run containers yet",
             seen=f"at the top: {top}; looked for: {_LOOKED_FOR}",
             hint="write noren.toml with what its RUN lines do as `build`, and its CMD with $PORT as `run`",
         )
