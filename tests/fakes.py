@@ -306,6 +306,22 @@ class FakeLedger:
         return [r for (name, _, _), r in self.records.items() if name == app and isinstance(r, kind)]
 
 
+class FakeNotifier:
+    """Keeps what it was told; set ``names`` to have sinks."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.trouble = Trouble()
+
+    def sinks(self) -> Sequence[str]:
+        return list(self.names)
+
+    async def send(self, sink: str, message: dict[str, Any]) -> None:
+        await self.trouble.meet(sink)
+        self.told.append((sink, message))
+
+
 class World:
     """All fakes together; survives a crash of the engine, as the real parts do. ``began``: the wall at time 1000."""
 
@@ -318,6 +334,7 @@ class World:
         self.probes = FakeProbes(self.runner)
         self.proxy = FakeProxy()
         self.ledger = FakeLedger()
+        self.notifier = FakeNotifier()
 
     def ports(self) -> Ports:
         loop = asyncio.get_running_loop()
@@ -329,6 +346,7 @@ class World:
             probes=dict.fromkeys(Kind, self.probes),
             proxies=dict.fromkeys(Kind, self.proxy),
             ledger=self.ledger,
+            notifier=self.notifier,
             clock=clock,
         )
 

@@ -26,6 +26,7 @@ from noren.adapters.haproxy import HAProxy, find_binary
 from noren.adapters.haproxy import end_left as end_left_haproxy
 from noren.adapters.launch import Launch
 from noren.adapters.ledger import SqliteLedger
+from noren.adapters.notify import Notifiers
 from noren.adapters.probes import HttpProbes
 from noren.adapters.processes import Processes
 from noren.adapters.static import Sites
@@ -114,6 +115,7 @@ class _Daemon:
         first, last = settings.server.ports
         self._processes = Processes(self._state, first_port=first, last_port=last)
         self._builds = Builds(self._state, self._git, parallel=settings.server.builds)
+        self._notifiers = Notifiers(settings.notify)
         ports = Ports(
             source=self._git,
             builder=self._builds,
@@ -121,6 +123,7 @@ class _Daemon:
             probes=dict.fromkeys((Kind.STATIC, Kind.PROCESS), HttpProbes(self._state)),
             proxies=dict.fromkeys((Kind.STATIC, Kind.PROCESS), proxy),
             ledger=ledger,
+            notifier=self._notifiers,
             clock=Clock(time.monotonic, utc_now),
         )
         self._host = Host(ports, group)
@@ -198,6 +201,7 @@ class _Daemon:
         if not dry:
             await self._host.change(settings.apps)
             self._settings = settings
+            self._notifiers.settings = settings.notify
         return plan
 
     async def _reload_unasked(self) -> None:

@@ -39,6 +39,7 @@ from noren.core.quarantine import Quarantined
 from noren.core.record import (
     AppRecord,
     DeliveryRecord,
+    MessageRecord,
     Note,
     QuarantineRecord,
     ReceiptRecord,
@@ -137,6 +138,7 @@ RECORDS: list[Record] = [
     RetiringRecord(retiring=Retiring(running=Running(release=3, rollout=4), phase=RetirePhase.WARM)),
     QuarantineRecord(quarantined=Quarantined(revision="q", settings="s", reason="r", since="T")),
     DeliveryRecord(delivery="0f", at="T"),
+    MessageRecord(id="website/7", body="{}", sinks=("webhook", "command")),
 ]
 NOTE = Note(at="T1", text="begun", kind="rollout", rollout=2, phase="queued")
 

@@ -38,7 +38,7 @@ def _keys(table: type[tables.Table], prefix: str = "") -> Iterator[str]:
 
 
 APP_KEYS = sorted(_keys(tables.AppTable))
-SERVER_KEYS = sorted(_keys(tables.ServerTable, "server."))
+SERVER_KEYS = sorted([*_keys(tables.ServerTable, "server."), *_keys(tables.NotifyTable, "notify.")])
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_the_default_is_the_one_that_check_prints(key: str, told: dict[str, list
 
 def _defaults(key: str, shown: dict[str, Any]) -> Iterator[object]:
     """Of the process first, then of the site."""
-    places = [shown] if key.startswith("server.") else [shown["apps"]["process"], shown["apps"]["files"]]
+    places = [shown] if key.startswith(("server.", "notify.")) else [shown["apps"]["process"], shown["apps"]["files"]]
     *tables_above, last = key.split(".")
     for place in places:
         table: dict[str, Any] = place

@@ -1,6 +1,6 @@
 """Runs one command of ours to its end, with a deadline, bounded output and nothing left behind.
 
-Used by the Git adapter. Builds have their own way (``build_process``): their output goes to a log
+Used by the Git adapter and for notifications. Builds have their own way (``build_process``): their output goes to a log
 and their processes cannot be trusted to stay in one group.
 """
 
@@ -42,29 +42,38 @@ class Patience:
 
 
 async def run(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, patience: Patience, most: int = MOST
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    patience: Patience,
+    most: int = MOST,
+    told: bytes | None = None,
 ) -> Outcome:
     """Run to the end in a session of its own; the whole group is ended at the deadline or when cancelled.
 
-    ``env`` is the whole environment, ``most`` the bytes kept of each stream;
+    ``env`` is the whole environment, ``told`` its standard input, ``most`` the bytes kept of each stream;
     a command whose stdout is longer is killed (code -9).
     Raises Stalled, and OSError when the program cannot be started.
     """
-    process = await _start(argv, env, cwd)
+    process = await _start(argv, env, cwd, asyncio.subprocess.DEVNULL if told is None else asyncio.subprocess.PIPE)
     try:
+        if process.stdin and told is not None:
+            process.stdin.write(told)  # at most what a pipe and our buffer hold: nobody waits for a reader
+            process.stdin.close()
         return await _listen(process, patience, most)
     finally:
         await _end(process)
 
 
-async def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> asyncio.subprocess.Process:
+async def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: int) -> asyncio.subprocess.Process:
     """A start is finished before it is cancelled: asyncio would kill the first process only, and wait for the rest."""
     starting = asyncio.ensure_future(
         asyncio.create_subprocess_exec(
             *argv,
             env=env,
             cwd=cwd,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,

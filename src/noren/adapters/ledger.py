@@ -25,6 +25,7 @@ from noren.core.errors import StateError
 from noren.core.record import (
     AppRecord,
     DeliveryRecord,
+    MessageRecord,
     Note,
     QuarantineRecord,
     ReceiptRecord,
@@ -52,6 +53,7 @@ _TYPES: dict[str, type[Any]] = {
     "quarantine": QuarantineRecord,
     "receipt": ReceiptRecord,
     "delivery": DeliveryRecord,
+    "message": MessageRecord,
 }
 _NAMES = {kind: name for name, kind in _TYPES.items()}
 

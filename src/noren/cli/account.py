@@ -9,27 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from noren.cli.text import moment, plain, short
+from noren.core import message
 
 Json = dict[str, Any]
 
 
 def line(receipt: Json) -> str:
-    """``receipt website rollout 7: 18,204 requests, 0 failed, 2 retried, 0 held; kept: …``."""
-    head = f"receipt {receipt['app']} rollout {receipt['rollout']}: {_requests(receipt)}"
-    return f"{head}; {receipt['outcome']}{_because(receipt)}"
-
-
-def _because(receipt: Json) -> str:
-    return f": {plain(receipt['reason'])}" if receipt["reason"] else ""
-
-
-def _requests(receipt: Json) -> str:
-    requests: Json | None = receipt["requests"]
-    if requests is None:
-        return "no request passed our proxy"
-    counts = ", ".join(f"{requests[name]:,} {name}" for name in ("failed", "retried", "held"))
-    incomplete = "" if receipt["complete"] else " (incomplete: the proxy died in between)"
-    return f"{requests['total']:,} requests, {counts}{incomplete}"
+    """As people are told of it by other means, too."""
+    return plain(message.line(receipt))
 
 
 def whole(receipt: Json) -> Iterator[str]:

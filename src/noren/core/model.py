@@ -27,6 +27,26 @@ class Strategy(StrEnum):
     ROLLING = "rolling"
 
 
+class Notify(StrEnum):
+    """Of which outcomes people are told."""
+
+    FAILURES = "failures"
+    ALL = "all"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notifications:
+    """How people of this host are told; ``webhook`` a URL, ``secret_env`` the variable of the daemon that signs it,
+    ``command`` a shell command, ``apprise_file`` the absolute path of a file of Apprise URLs.
+    """
+
+    webhook: str | None = None
+    secret_env: str | None = None
+    command: str | None = None
+    apprise_file: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """How a revision becomes an artifact; ``run`` None: the tree itself is the artifact."""
@@ -176,6 +196,7 @@ class App:
     build: Build = field(default_factory=Build)
     static: Static = field(default_factory=Static)
     triggers: Triggers = field(default_factory=Triggers)
+    notify: Notify = Notify.FAILURES
     webhook: Webhook = field(default_factory=Webhook)
     run: str | None = None
     instances: int = 1
@@ -199,7 +220,7 @@ _JOINED = ("image", "kubernetes")  # settings of later: an app without them keep
 # Settings that take effect without a new release: where requests come from, what is kept, when to look.
 _LIVE = (
     *("hosts", "keep", "keep_warm", "release_header", "triggers", "webhook", "drain"),
-    *("branch", "tags", "prereleases", "credentials", "watch"),
+    *("branch", "tags", "prereleases", "credentials", "watch", "notify"),
 )
 
 

@@ -162,7 +162,30 @@ class DeliveryRecord:
         return self.delivery
 
 
-Record = AppRecord | ReleaseRecord | RolloutRecord | RetiringRecord | QuarantineRecord | ReceiptRecord | DeliveryRecord
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRecord:
+    """What people are still to be told, as JSON text, and by what; committed with the outcome that it tells of."""
+
+    id: str
+    body: str
+    sinks: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """One per outcome."""
+        return self.id
+
+
+Record = (
+    MessageRecord
+    | AppRecord
+    | ReleaseRecord
+    | RolloutRecord
+    | RetiringRecord
+    | QuarantineRecord
+    | ReceiptRecord
+    | DeliveryRecord
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

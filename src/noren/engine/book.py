@@ -18,6 +18,7 @@ from noren.core.quarantine import Quarantined
 from noren.core.record import (
     AppRecord,
     DeliveryRecord,
+    MessageRecord,
     Note,
     QuarantineRecord,
     ReceiptRecord,
@@ -42,6 +43,7 @@ class Book:
         self.releases: dict[int, ReleaseRecord] = {}
         self.retiring: dict[str, RetiringRecord] = {}
         self.quarantine: dict[str, QuarantineRecord] = {}
+        self.messages: dict[str, MessageRecord] = {}
         self.deliveries: dict[str, DeliveryRecord] = {}
         self.changed = changed
         self._ledger = ledger
@@ -127,6 +129,8 @@ class Book:
                 self.retiring[record.key] = record
             case QuarantineRecord():
                 self.quarantine[record.key] = record
+            case MessageRecord():
+                self.messages[record.key] = record
             case DeliveryRecord():
                 self.deliveries[record.key] = record
             case ReceiptRecord():
@@ -144,6 +148,8 @@ class Book:
                 self.quarantine.pop(record.key, None)
             case ReleaseRecord():
                 self.releases.pop(record.number, None)
+            case MessageRecord():
+                self.messages.pop(record.key, None)
             case AppRecord() | ReceiptRecord() | DeliveryRecord():
                 pass
             case _:

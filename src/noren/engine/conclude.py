@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from typing import Any
 
+from noren.core import message
 from noren.core.errors import TrafficError
 from noren.core.model import Observation
 from noren.core.phase import Phase
@@ -16,6 +18,7 @@ from noren.core.quarantine import Quarantined
 from noren.core.receipt import BEFORE, receipt
 from noren.core.record import (
     AppRecord,
+    MessageRecord,
     QuarantineRecord,
     ReceiptRecord,
     Record,
@@ -54,10 +57,11 @@ class Conclusion:
         verdict = _verdict(rollout)
         app, retry_in = self._app(rollout, verdict, record.wanted)
         retired = self._retired(rollout)
-        body = await self._receipt(record)
+        written = await self._receipt(record)
         put: list[Record] = [app, *retired, *self._releases(rollout, verdict)]
         put += self._quarantined(rollout, verdict, record.wanted)
-        put.append(ReceiptRecord(rollout=rollout.id, body=body))
+        put.append(ReceiptRecord(rollout=rollout.id, body=json.dumps(written)))
+        put += self._message(written, record.wanted)
         note = self._book.note("outcome", verdict.reason, rollout)
         await self._book.save(*put, drop=[record], notes=[note])
         return Concluded(retired, retry_in)
@@ -126,11 +130,19 @@ class Conclusion:
             )
         )
 
-    async def _receipt(self, record: RolloutRecord) -> str:
+    def _message(self, written: dict[str, Any], tried: Wanted | None) -> list[MessageRecord]:
+        sinks = tuple(self._ports.notifier.sinks())
+        attempt = tried.attempt if tried else 0
+        if not sinks or not message.worth(written, self._book.app.notify, attempt):
+            return []
+        told = message.of_receipt(written)
+        return [MessageRecord(id=told["id"], body=json.dumps(told), sinks=sinks)]
+
+    async def _receipt(self, record: RolloutRecord) -> dict[str, Any]:
         app, proxy = record.rollout.app.name, self._ports.proxies[record.rollout.app.kind]
         lines = await self._book.history(_HISTORY)
         final, carried = await self._final(proxy, app)
-        body = receipt(
+        return receipt(
             record,
             ended_at=self._ports.clock.utc(),
             final=final,
@@ -139,7 +151,6 @@ class Conclusion:
             verdict_at=self._ports.clock.monotonic(),
             events=[line for line in lines if line["rollout"] == record.rollout.id],
         )
-        return json.dumps(body)
 
     @staticmethod
     async def _final(proxy: Proxy, app: str) -> tuple[Observation | None, bool]:

@@ -37,6 +37,7 @@ from noren.engine.retire import Retirer
 from noren.engine.router import Router
 from noren.engine.shared import Shared
 from noren.engine.tasks import Tasks
+from noren.engine.tell import Teller
 
 _QUIET = (e.Probed, e.Observed)  # events that are recorded only when they change the phase
 
@@ -52,7 +53,8 @@ class AppLoop:
         self.router = Router(shared)
         self.retirer = Retirer(shared, self.router, superfluous)
         self.healer = Healer(shared, self.router, self.retirer, watch=self.watch, roll_back=self.roll_back)
-        self.rebuilder = Rebuilder(shared, next_=self.next, upgrade=self.upgrade, superfluous=superfluous)
+        self.teller = Teller(shared)
+        self.rebuilder = Rebuilder(shared, self.teller, next_=self.next, upgrade=self.upgrade, superfluous=superfluous)
         self._superfluous = superfluous
         self._executor = Executor(book, ports)
         self._conclusion = Conclusion(book, ports)
@@ -347,6 +349,7 @@ class AppLoop:
         """The rollout has its outcome: receipt, what is active now, what retires, what comes next."""
         self.tasks.cancel("deadline")
         conclusion = await self._conclusion.write(record)
+        self.teller.deliver()
         for retiring in conclusion.retired:
             self.retirer.retire(retiring)
         self.retirer.make_room()

@@ -173,6 +173,18 @@ class Ledger(Protocol):
         ...
 
 
+class Notifier(Protocol):
+    """Tells people, by the sinks that the settings name."""
+
+    def sinks(self) -> Sequence[str]:
+        """The names of those that are set."""
+        ...
+
+    async def send(self, sink: str, message: dict[str, Any]) -> None:
+        """One message, within a minute; raises OutsideError. Again: told twice, with the same ``id``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
     """``monotonic`` seconds for durations, ``utc`` RFC 3339 text for records."""
@@ -191,4 +203,5 @@ class Ports:
     probes: Mapping[Kind, Probes]
     proxies: Mapping[Kind, Proxy]
     ledger: Ledger
+    notifier: Notifier
     clock: Clock

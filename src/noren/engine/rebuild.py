@@ -7,16 +7,19 @@ nothing to number, to move or to judge. What is wanted stays in the ledger until
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from noren.core.errors import OutsideError, ReleaseError
-from noren.core.model import Artifact, settings_digest
+from noren.core.message import of_rebuild
+from noren.core.model import Artifact, Notify, settings_digest
 from noren.core.quarantine import find
-from noren.core.record import AppRecord, ReleaseRecord
+from noren.core.record import AppRecord, MessageRecord, ReleaseRecord
 from noren.core.rollout import RolloutKind
 from noren.core.schedule import Rebuild, Wanted, retry_delay
 from noren.engine.shared import Shared
+from noren.engine.tell import Teller
 
 
 class Rebuilder:
@@ -25,6 +28,7 @@ class Rebuilder:
     def __init__(
         self,
         shared: Shared,
+        teller: Teller,
         *,
         next_: Callable[[], Awaitable[None]],
         upgrade: Callable[[Wanted], Awaitable[None]],
@@ -32,6 +36,7 @@ class Rebuilder:
     ) -> None:
         """``next_`` begins what is wanted if it may, ``upgrade`` its rollout; ``superfluous``: a build may go."""
         self._shared = shared
+        self._teller = teller
         self._next = next_
         self._upgrade = upgrade
         self._superfluous = superfluous
@@ -101,7 +106,25 @@ class Rebuilder:
     async def _failed(self, wanted: Wanted, problem: ReleaseError) -> None:
         active = self._active()
         stays = f"release {active.number} stays active" if active else "nothing is active"
-        await self._settle(wanted, f"failed, {stays}, the next schedule tries again: {problem}", failed=True)
+        told = self._message(wanted, active, problem)
+        await self._settle(wanted, f"failed, {stays}, the next schedule tries again: {problem}", *told, failed=True)
+        self._teller.deliver()
+
+    def _message(self, wanted: Wanted, active: ReleaseRecord | None, problem: ReleaseError) -> list[MessageRecord]:
+        """Of a row of failures the first is told."""
+        book, sinks = self._shared.book, tuple(self._shared.ports.notifier.sinks())
+        again = book.record.rebuild is not None and book.record.rebuild.failed
+        if again or not sinks or book.app.notify is Notify.NONE:
+            return []
+        told = of_rebuild(
+            book.app.name,
+            at=wanted.rebuilt or "",
+            revision=wanted.revision,
+            release=active.number if active else None,
+            reason=str(problem),
+            now=book.clock.utc(),
+        )
+        return [MessageRecord(id=told["id"], body=json.dumps(told), sinks=sinks)]
 
     async def _built(self, wanted: Wanted, artifact: Artifact) -> None:
         book, active = self._shared.book, self._active()
@@ -116,11 +139,11 @@ class Rebuilder:
             await book.save(replace(book.record, rebuild=self._result(wanted, result, failed=False)))
             await self._upgrade(wanted)
 
-    async def _settle(self, wanted: Wanted, result: str, *, failed: bool = False) -> None:
+    async def _settle(self, wanted: Wanted, result: str, *told: MessageRecord, failed: bool = False) -> None:
         book = self._shared.book
         record = replace(book.record, wanted=None, rebuild=self._result(wanted, result, failed=failed))
         note = book.note("schedule", f"{wanted.revision[:12]} built again: {result}")
-        await book.save(record, notes=[note])
+        await book.save(record, *told, notes=[note])
         self._superfluous()
 
     @staticmethod

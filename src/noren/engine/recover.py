@@ -34,6 +34,7 @@ async def recover(loop: AppLoop) -> None:
         await _resume(loop, adopted)
     for record in list(loop.book.retiring.values()):
         loop.retirer.retire(record)
+    loop.teller.deliver()
 
 
 async def _resume(loop: AppLoop, adopted: Sequence[Instance]) -> None:

@@ -14,6 +14,7 @@ from noren.core.model import (
     Drain,
     Kind,
     Limits,
+    Notify,
     Ready,
     Static,
     Strategy,
@@ -30,7 +31,7 @@ _STATIC_BAKE_TIME = 10.0
 
 _SECTIONS = {"build": Build, "webhook": Webhook, "ready": Ready, "drain": Drain, "limits": Limits}
 _LISTS = ("watch", "hosts")
-_ELSEWHERE = ("kind", "strategy", "repo", "env", "env_file", "ssh_key_file", "known_hosts_file", "token_env")
+_ELSEWHERE = ("kind", "strategy", "notify", "repo", "env", "env_file", "ssh_key_file", "known_hosts_file", "token_env")
 
 
 def effective_app(name: str, table: AppTable, outside: Outside) -> App:
@@ -46,6 +47,7 @@ def effective_app(name: str, table: AppTable, outside: Outside) -> App:
         repo=outside.repo,
         strategy=Strategy(written.get("strategy", Strategy.BLUE_GREEN)),
         triggers=_triggers(written),
+        notify=Notify(written.get("notify", Notify.FAILURES)),
         credentials=Credentials(
             ssh_key_file=outside.ssh_key_file,
             known_hosts_file=outside.known_hosts_file,

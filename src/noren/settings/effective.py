@@ -31,6 +31,8 @@ _INTERNAL = frozenset({"name", "secrets", "credentials"})
 def effective(settings: Settings) -> str:
     """TOML text of the effective settings."""
     parts = [f"# effective settings of {_comment(str(settings.path))}", *_server(settings.server)]
+    if any(asdict(settings.notify).values()):
+        parts += ["", *_lines("notify", asdict(settings.notify))]
     for app in settings.apps.values():
         parts += ["", *_app(app)]
     return "\n".join(parts) + "\n"

@@ -74,6 +74,8 @@ def _meant(key: str, table: tuple[int | str, ...]) -> str:
         return _close(key, tables.File.model_fields)
     if table == ("server",):
         return _close(key, tables.ServerTable.model_fields)
+    if table == ("notify",):
+        return _close(key, tables.NotifyTable.model_fields)
     if inside:
         section = _SECTIONS[str(inside[0])]
         return _close(key, section.model_fields) or _nested(key)

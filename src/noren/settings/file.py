@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from noren.core.errors import SettingsError
+from noren.core.model import Notifications
 from noren.settings import defaults, document, outside, rules
 from noren.settings.app import effective_app
 from noren.settings.document import table
@@ -39,8 +40,10 @@ def _checked(path: Path, raw: dict[str, Any], text: str) -> Settings:
     merged = _merged(raw, problems.lines)
     apps = {name: table(value) for name, value in table(merged.get("apps")).items()}
     found = {name: _app(name, app, problems) for name, app in apps.items()}
-    for key, sentence_ in (*rules.claims(apps), *rules.server(table(merged.get("server")))):
+    host = (*rules.server(table(merged.get("server"))), *rules.notify(table(merged.get("notify"))))
+    for key, sentence_ in (*rules.claims(apps), *host):
         problems.add(key, sentence_)
+    outside.look_host(table(merged.get("notify")), problems)
     file = _validated(merged, problems)
     problems.raise_any()
     return _settings(path, file, found)
@@ -83,8 +86,16 @@ def _settings(path: Path, file: File, found: dict[str, Outside]) -> Settings:
     return Settings(
         path=path,
         server=_server(path.parent, file.server if "server" in file.model_fields_set else ServerTable()),
+        notify=Notifications(**_notify(path.parent, file)),
         apps={name: effective_app(name, app, found[name]) for name, app in apps.items()},
     )
+
+
+def _notify(folder: Path, file: File) -> dict[str, Any]:
+    written = file.notify.written() if "notify" in file.model_fields_set else {}
+    if "apprise_file" in written:
+        written["apprise_file"] = str(folder / written["apprise_file"])
+    return written
 
 
 def _server(folder: Path, server: ServerTable) -> Server:

@@ -5,10 +5,10 @@ Built by ``file``, used by main.py, ``effective`` and the tests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from noren.core.model import App
+from noren.core.model import App, Notifications
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,4 +32,5 @@ class Settings:
 
     path: Path
     server: Server
+    notify: Notifications = field(default_factory=Notifications)
     apps: dict[str, App]

@@ -38,6 +38,11 @@ def look(table: dict[str, Any], place: Key, problems: Problems) -> Outside:
     )
 
 
+def look_host(notify: dict[str, Any], problems: Problems) -> None:
+    """The file that ``[notify]`` names."""
+    _file(notify.get("apprise_file"), problems.path.parent, ("notify", "apprise_file"), problems)
+
+
 def _repo(value: object, place: Key, problems: Problems) -> str:
     try:
         return repository(value, problems.path.parent) if isinstance(value, str) else ""

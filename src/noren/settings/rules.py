@@ -69,3 +69,9 @@ def server(table: dict[str, Any]) -> Iterator[Finding]:
             yield ("server", "listen", index), f"{address} is listed twice"
         if port.isdecimal() and first <= int(port[:6]) <= last:
             yield ("server", "listen", index), f"port {port[:6]} lies within server.ports, which are for instances"
+
+
+def notify(table: dict[str, Any]) -> Iterator[Finding]:
+    """A secret that signs nothing."""
+    if "secret_env" in table and "webhook" not in table:
+        yield ("notify", "secret_env"), "signs the messages of webhook, and there is none"

@@ -19,6 +19,7 @@ from noren.settings.words import (
     Inside,
     KindName,
     Listen,
+    NotifyName,
     Poll,
     Ports,
     Positive,
@@ -30,6 +31,7 @@ from noren.settings.words import (
     UrlPath,
     Value,
     Variable,
+    WebUrl,
     WindowText,
     Zone,
     short,
@@ -127,6 +129,7 @@ class AppTable(Table):
     static: StaticTable = _about("How files are served.")
     triggers: TriggersTable = _about("What makes Noren look for a new revision.")
     webhook: WebhookTable = _about("How the Git server tells of a push.")
+    notify: NotifyName = _about("Of which outcomes [notify] tells.")
     run: Command = _about("Shell command of a process; it must listen on $PORT.")
     instances: int = _about("Copies that run side by side.", ge=1, le=100)
     strategy: StrategyName = _about("How traffic moves to a new release.")
@@ -148,6 +151,15 @@ class ServerTable(Table):
     haproxy: Text = _about("Path of another HAProxy (2.8 or newer).")
 
 
+class NotifyTable(Table):
+    """How people are told of outcomes."""
+
+    webhook: WebUrl = _about("URL that gets each message as JSON.")
+    secret_env: Variable = _about("Variable of the daemon that holds the secret which signs the messages.")
+    command: Command = _about("Shell command that gets each message as JSON on its standard input.")
+    apprise_file: Text = _about("File of Apprise URLs, one a line: more than 100 services.")
+
+
 class Named(AppTable):
     """An app as written under its name."""
 
@@ -162,5 +174,6 @@ class File(Table):
     """The settings of one host: what it listens on, and its apps."""
 
     server: ServerTable = _about("The daemon itself.")
+    notify: NotifyTable = _about("How people are told of outcomes.")
     defaults: AppTable = _about("Any app setting, for every app of the kind it fits.")
     apps: dict[Name, Named] = _about("The apps by name.")

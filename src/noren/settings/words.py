@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from noren.core import timetable, window
+from noren.core.model import Notify
 from noren.settings import envfile, hosts, quantity
 
 LATER_KINDS = ("container", "tcp", "kubernetes")
@@ -108,13 +109,19 @@ def _window(text: str) -> str:
     return text
 
 
+def _web_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[!-~]+", text):
+        raise ValueError('must be a URL such as "https://example.org/hooks/noren"')
+    return text
+
+
 def _tags(text: str) -> str:
     if not text or text.startswith("-") or ".." in text or re.search(r"[\x00-\x20\x7f~^:\\]", text):
         raise ValueError('must be a pattern of tags such as "v*"')
     return text
 
 
-def _one_of(known: tuple[str, ...], later: tuple[str, ...]) -> BeforeValidator:
+def _one_of(known: tuple[str, ...], later: tuple[str, ...] = ()) -> BeforeValidator:
     def check(value: object) -> object:
         if value in later:
             raise ValueError(f"is not yet supported: use {' or '.join(known)}")
@@ -159,8 +166,10 @@ Poll = Annotated[float | None, BeforeValidator(_poll, json_schema_input_type=_wr
 Schedule = Annotated[str, AfterValidator(_schedule)]
 Zone = Annotated[str, AfterValidator(_zone)]
 WindowText = Annotated[str, AfterValidator(_window)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
 Tags = Annotated[str, AfterValidator(_tags)]
 Size = Annotated[int, BeforeValidator(quantity.size, json_schema_input_type=_written(quantity.SIZE))]
 Ports = Annotated[tuple[int, int], BeforeValidator(quantity.ports, json_schema_input_type=_written(quantity.PORTS))]
 KindName = Annotated[str, _one_of(("static", "process"), LATER_KINDS)]
+NotifyName = Annotated[str, _one_of(tuple(Notify))]
 StrategyName = Annotated[str, _one_of(("blue-green", "rolling"), LATER_STRATEGIES)]
