@@ -5,11 +5,12 @@ ARGS ?=
 # When make was called: the demo says how long the first page took from there, with what was installed for it.
 BEGAN := $(shell date +%s)
 
-.PHONY: help install demo test check format bench proofs proofs-full prove prove-night clean lock
+.PHONY: help install demo test test-kubernetes check format bench proofs proofs-full prove prove-night clean lock
 
 help:
 	@echo "make demo     the main job, on the team's sample repositories (ARGS=--once ends by itself)"
 	@echo "make test     all tests that run anywhere in a few minutes"
+	@echo "make test-kubernetes   the tests on a real one-node cluster that is built, started and removed"
 	@echo "make check    format, lint, types, import rules, docs"
 	@echo "make proofs   the proofs of what the README promises, in their short form"
 	@echo "make proofs-full   the proofs in their long form: more than an hour"
@@ -36,7 +37,10 @@ demo: install
 	@$(BIN)/noren demo --since $(BEGAN) $(ARGS)
 
 test: install
-	@$(BIN)/pytest -m "not slow" --ignore=tests/proofs $(ARGS)
+	@$(BIN)/pytest -m "not slow" --ignore=tests/proofs --ignore=tests/kubernetes $(ARGS)
+
+test-kubernetes: install
+	@$(BIN)/python -m tests.kubernetes.cluster -- $(abspath $(BIN))/pytest -m "not slow" tests/kubernetes $(ARGS)
 
 check: install
 	@$(BIN)/ruff format --check src tests bench examples
@@ -65,7 +69,7 @@ prove-night: install
 	@$(BIN)/python -m tests.campaign --requests 3000000 --rollouts 1000 --share 0.8 --record docs/reliability.md $(ARGS)
 
 lock:
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:dev pyproject.toml -o requirements.lock --python-version 3.11
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:dev --all-extras pyproject.toml -o requirements.lock --python-version 3.11
 
 clean:
 	rm -rf .venv .mkdocs .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

@@ -135,7 +135,7 @@ class Builds:
             del self._running[build.key]
 
     async def _artifact(self, app: App, build: Build, built: Built) -> Artifact:
-        if app.kind is Kind.PROCESS:
+        if app.kind is not Kind.STATIC:
             return Artifact(key=build.key, path=str(build.process_path()), digest=built.digest, seconds=built.seconds)
         try:
             site = inside(build.site_base(), app.publish or ".", "publish")

@@ -1,0 +1,3 @@
+module noren.test/pause
+
+go 1.26.0

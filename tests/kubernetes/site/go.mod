@@ -1,0 +1,3 @@
+module noren.test/site
+
+go 1.26.0
