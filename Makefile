@@ -5,7 +5,7 @@ ARGS ?=
 # When make was called: the demo says how long the first page took from there, with what was installed for it.
 BEGAN := $(shell date +%s)
 
-.PHONY: help install demo test test-kubernetes check format bench proofs proofs-full prove prove-night clean lock
+.PHONY: help install demo test test-kubernetes check format bench proofs proofs-full prove prove-night prove-mutants clean lock
 
 help:
 	@echo "make demo     the main job, on the team's sample repositories (ARGS=--once ends by itself)"
@@ -16,7 +16,7 @@ help:
 	@echo "make proofs-full   the proofs in their long form: more than an hour"
 	@echo "make prove    300,000 requests over 200 rollouts, bad commits and kills: 0 lost, in ten minutes"
 	@echo "make prove-night   3,000,000 over 1,000, added to docs/reliability.md: an hour or two"
-	@echo "make   each fault put into Noren on purpose must be found"
+	@echo "make prove-mutants   each fault put into Noren on purpose must be found"
 	@echo "make bench    speed and size, as tables"
 	@echo "make install  everything into .venv, noren included"
 
@@ -37,7 +37,7 @@ demo: install
 	@$(BIN)/noren demo --since $(BEGAN) $(ARGS)
 
 test: install
-	@$(BIN)/pytest -m "not slow" --ignore=tests/proofs --ignore=tests/kubernetes $(ARGS)
+	@$(BIN)/pytest -m "not slow" --ignore=tests/proofs --ignore=tests/kubernetes --ignore=tests/mutants $(ARGS)
 
 test-kubernetes: install
 	@$(BIN)/python -m tests.kubernetes.cluster -- $(abspath $(BIN))/pytest -m "not slow" tests/kubernetes $(ARGS)
@@ -57,7 +57,7 @@ bench: install
 	@$(BIN)/python -m bench $(ARGS)
 
 proofs: install
-	@$(BIN)/pytest -m "not slow" tests/proofs $(ARGS)
+	@$(BIN)/pytest -m "not slow" tests/proofs tests/mutants $(ARGS)
 
 proofs-full: install
 	@$(BIN)/pytest -s -m slow --timeout=3600 tests/proofs $(ARGS)
@@ -67,6 +67,9 @@ prove: install
 
 prove-night: install
 	@$(BIN)/python -m tests.campaign --requests 3000000 --rollouts 1000 --share 0.8 --record docs/reliability.md $(ARGS)
+
+prove-mutants: install
+	@$(BIN)/pytest -s --timeout=3600 tests/mutants $(ARGS)
 
 lock:
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:dev --all-extras pyproject.toml -o requirements.lock --python-version 3.11

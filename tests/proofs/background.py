@@ -53,6 +53,10 @@ class Background:
         """So many were lost until now."""
         return self._so_far.tally.lost
 
+    def answered_by(self, release: str) -> int:
+        """So many were answered by this release (``shop@2``) until now."""
+        return self._so_far.tally.by_release[release]
+
     def __enter__(self) -> Background:
         self._work = self._thread.submit(lambda: asyncio.run(self._run()))
         assert self._begun.wait(_PATIENCE), "the loads did not start"

@@ -26,9 +26,12 @@ _THREADS = 8
 
 _TEMPLATE = Template(resources.files("noren.adapters.haproxy").joinpath("template.cfg").read_text())
 
+# An app that closes idle connections closes many at a time, and HAProxy takes the longest idle one first: a second try
+# may meet the next close. It counts an empty answer twice, so that these are five tries, not ten.
 _READ = """
 backend {slot}-read
   http-reuse always
+  retries 10
   retry-on conn-failure empty-response
   http-request cache-use sites if {{ var(txn.site) -m found }} !{{ req.hdr(range) -m found }}
   http-response del-header Last-Modified if {{ var(txn.site) -m found }}
