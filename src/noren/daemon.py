@@ -18,12 +18,15 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from noren import outage
+from noren.adapters.backup import restore
 from noren.adapters.builder import Builds
 from noren.adapters.caddy import Caddy
 from noren.adapters.git import Git
 from noren.adapters.git_version import check_git
 from noren.adapters.haproxy import HAProxy, find_binary
 from noren.adapters.haproxy import end_left as end_left_haproxy
+from noren.adapters.haproxy import runs as haproxy_runs
 from noren.adapters.launch import Launch
 from noren.adapters.ledger import SqliteLedger
 from noren.adapters.notify import Notifiers
@@ -32,8 +35,9 @@ from noren.adapters.processes import Processes
 from noren.adapters.static import Sites
 from noren.api.server import serve as serve_api
 from noren.api.server import serve_hooks
-from noren.core.errors import HostError, NorenError, OutsideError
+from noren.core.errors import HostError, NorenError, OutsideError, StateError, TrafficError
 from noren.core.model import App, Instance, Kind, Release
+from noren.core.record import AppRecord, Note
 from noren.core.timetable import rfc3339
 from noren.engine.desk import Desk
 from noren.engine.host import Host
@@ -50,7 +54,8 @@ def utc_now() -> str:
 async def serve(config: Path) -> None:
     """The daemon, until SIGINT (stops everything) or SIGTERM (leaves everything running).
 
-    Raises SettingsError, HostError and StateError before anything is touched.
+    Raises SettingsError, HostError and StateError before anything is touched. A state that cannot be written later
+    (a full disk, a failed fsync) ends one life of it; the next begins as after a crash, once it can be again.
     """
     settings = await read(config)
     check_git()
@@ -59,9 +64,41 @@ async def serve(config: Path) -> None:
     try:
         async with AsyncExitStack() as stack:
             caddy, proxy = await _proxies(stack, settings)
-            await _decide(settings, ledger, caddy, proxy)
+            while problem := await _life(settings, ledger, caddy, proxy):
+                ending = await outage.over(state, ledger, problem, _say)
+                if ending is not None:
+                    return await _end_unrecorded(settings, caddy, proxy) if ending else None
+                settings = await _now(settings)
     finally:
         ledger.close()
+
+
+async def _life(settings: Settings, ledger: SqliteLedger, caddy: Caddy, proxy: HAProxy) -> StateError | None:
+    """Decide until someone asks for the end, or until the state cannot be written: why it cannot."""
+    try:
+        await _decide(settings, ledger, caddy, proxy)
+    except StateError as exc:
+        return exc
+    return None
+
+
+async def _now(settings: Settings) -> Settings:
+    """As the file says now, like after any other start; what is wrong, or needs another proxy, is left for later."""
+    try:
+        fresh = await read(settings.path)
+    except NorenError as exc:
+        _say(f"noren: the settings were not read again: {exc}")
+        return settings
+    return fresh if fresh.server == settings.server else settings
+
+
+async def _end_unrecorded(settings: Settings, caddy: Caddy, proxy: HAProxy) -> None:
+    """Stop everything while the records cannot be read: what runs is known by its marks."""
+    await proxy.shutdown()
+    try:
+        await _end_marked(settings)
+    finally:
+        await caddy.shutdown()
 
 
 async def _proxies(stack: AsyncExitStack, settings: Settings) -> tuple[Caddy, HAProxy]:
@@ -108,7 +145,7 @@ class _Daemon:
     ) -> None:
         self._settings = settings
         self._state = Path(settings.server.state)
-        self._caddy, self._proxy, self._group = caddy, proxy, group
+        self._caddy, self._proxy, self._ledger, self._group = caddy, proxy, ledger, group
         self._started = asyncio.Event()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._git = Git(self._state)
@@ -144,9 +181,14 @@ class _Daemon:
         self._group.create_task(self._processes.guard_logs(self._proxy.output), name="guard logs")
         newest = await desk.events(None, -1)
         self._group.create_task(_tell(desk, newest[-1]["seq"] if newest else 0), name="tell")
+        await self._note(self._ledger.told)
+        await self._number_on()
         await self._host.start(self._settings.apps.values())
+        with suppress(TrafficError):  # it is being started again, from the whole table
+            await self._proxy.settle()
         self._started.set()
         _give_back()
+        self._group.create_task(self._verify(), name="verify the history")
         served = [
             self._group.create_task(serve_api(desk, self._state / "noren.sock"), name="api"),
             self._group.create_task(serve_hooks(desk, self._proxy.hooks), name="hooks"),
@@ -156,6 +198,30 @@ class _Daemon:
             task.cancel()
         await asyncio.wait(served)
         raise _StoppedError
+
+    async def _verify(self) -> None:
+        """A history that somebody changed stays as it is, and is told at each start."""
+        broken = await self._ledger.verify()
+        if broken is not None:
+            await self._note([f"the history was changed or lost after it was written, from line {broken} on"])
+
+    async def _number_on(self) -> None:
+        """An app that is routed and has no records lost them: it is released anew, under numbers never used."""
+        known = await self._ledger.apps()
+        for name in self._settings.apps:
+            routing = self._proxy.routed(name)
+            if name in known or routing is None or not routing.backends:
+                continue
+            used = [(backend.release, backend.rollout) for backend in routing.backends]
+            record = AppRecord(name=name, releases=max(r for r, _ in used), rollouts=max(r for _, r in used))
+            text = "its records were lost: it is released anew, what is routed serves until then"
+            await self._ledger.commit(name, [record], notes=[Note(at=utc_now(), text=text, kind="state")])
+
+    async def _note(self, told: Sequence[str]) -> None:
+        """What concerns the state as a whole, in the history of each app."""
+        notes = [Note(at=utc_now(), text=text, kind="state") for text in told]
+        for app in await self._ledger.apps() if notes else ():
+            await self._ledger.commit(app, [], notes=notes)
 
     async def _clean_builds(self) -> None:
         try:
@@ -249,16 +315,8 @@ async def end_left(settings: Settings) -> list[str]:
     ledger = SqliteLedger(state)
     try:
         done = ["stopped: the proxy"] if await end_left_haproxy(state) else []
-        first, last = settings.server.ports
-        processes = Processes(state, first_port=first, last_port=last)
-        immortal: list[OutsideError] = []
-        for instance in processes.running():
-            grace = settings.apps[instance.app].drain.grace if instance.app in settings.apps else 10.0
-            try:
-                await processes.stop(instance, grace)
-                done.append(f"stopped: {instance.id}")
-            except OutsideError as exc:
-                immortal.append(exc)
+        ended, immortal = await _end_marked(settings)
+        done += ended
         async with Caddy(state, caddy_binary()) as caddy:
             if caddy.pid is not None:
                 done.append("stopped: Caddy")
@@ -268,6 +326,32 @@ async def end_left(settings: Settings) -> list[str]:
     if immortal:
         raise immortal[0]
     return done
+
+
+def restored(settings: Settings, file: Path) -> list[str]:
+    """Put a copy of the state in place while nothing runs: what runs would be unknown to it. Raises HostError."""
+    state = Path(settings.server.state)
+    first, last = settings.server.ports
+    running = [each.id for each in Processes(state, first_port=first, last_port=last).running()]
+    if running or haproxy_runs(state):
+        raise HostError("the state is in use", seen=", ".join(running) or "the proxy runs", hint="noren down")
+    return restore(state, file)
+
+
+async def _end_marked(settings: Settings) -> tuple[list[str], list[OutsideError]]:
+    """End every instance that has a process; what was stopped, and what cannot be."""
+    first, last = settings.server.ports
+    processes = Processes(Path(settings.server.state), first_port=first, last_port=last)
+    done: list[str] = []
+    immortal: list[OutsideError] = []
+    for instance in processes.running():
+        grace = settings.apps[instance.app].drain.grace if instance.app in settings.apps else 10.0
+        try:
+            await processes.stop(instance, grace)
+            done.append(f"stopped: {instance.id}")
+        except OutsideError as exc:
+            immortal.append(exc)
+    return done, immortal
 
 
 def _give_back() -> None:

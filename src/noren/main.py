@@ -98,6 +98,21 @@ class _Program:
         assert isinstance(proven, Report)
         return page(proven)
 
+    def backup(self, config: str | None, file: Path) -> str:
+        """A consistent copy of the state."""
+        from noren.adapters.backup import back_up
+        from noren.settings.location import find, state_folder
+
+        return back_up(state_folder(find(config, os.environ)), file)
+
+    def restore(self, config: str | None, file: Path) -> list[str]:
+        """A copy becomes the state."""
+        from noren.daemon import restored
+        from noren.settings.file import load
+        from noren.settings.location import find
+
+        return restored(load(find(config, os.environ)), file)
+
     def demo(self, once: bool, began: float | None) -> int:
         """Tell the story of the sample team; the exit code, 130 when it was ended by a signal."""
         import asyncio

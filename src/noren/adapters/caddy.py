@@ -14,11 +14,13 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from socket import socket
 from types import TracebackType
 
+from noren.adapters import proctable
 from noren.adapters.caddy_config import config
 from noren.adapters.identity import Identity
 from noren.adapters.unix_listener import bound, taken_back
@@ -116,8 +118,9 @@ class Caddy:
 
     async def _up_to_date(self, process: Identity) -> Identity:
         """Another version of Noren may configure Caddy differently: then a new one takes over the queue."""
-        if self._config.read_text() == config(self._folder, self.sites):
-            return process
+        with suppress(FileNotFoundError):
+            if self._config.read_bytes() == config(self._folder, self.sites).encode():
+                return process
         successor = self._start()
         await _end(process)
         return successor
@@ -151,12 +154,21 @@ class Caddy:
     def _recorded(self) -> Identity | None:
         try:
             process = Identity(**json.loads((self._folder / "identity.json").read_text()))
+            if process.alive():
+                return process
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as exc:
-            _log.warning("caddy/identity.json cannot be read, another Caddy will be started: %s", exc)
-            return None
-        return process if process.alive() else None
+            _log.warning("caddy/identity.json cannot be read: %s", exc)
+        return self._unrecorded()
+
+    def _unrecorded(self) -> Identity | None:
+        """One that runs although its identity was lost is known by the folder in its environment."""
+        told = (row.pid for row in proctable.rows() if self._is_ours(proctable.environment(row.pid)))
+        return next((found for pid in told if (found := Identity.of(pid))), None)
+
+    def _is_ours(self, environment: dict[str, str]) -> bool:
+        return environment.get("XDG_CONFIG_HOME") == str(self._folder)
 
     async def _answering(self, process: Identity) -> None:
         """Any answer will do: before it, the queue of the listener holds the request."""

@@ -1,26 +1,27 @@
 """The ledger on SQLite: one file, one process, one writing connection in one thread.
 
-Implements the engine's ``Ledger`` port. Records are JSON documents under (app, type, key);
-history lines are chained by digest, so that a changed line is noticed (``verify``). WAL with
-``synchronous=FULL``: a commit is on the disk when it returns (https://www.sqlite.org/wal.html).
+Implements the engine's ``Ledger`` port. Records are JSON documents under (app, type, key), each with its digest;
+history lines are chained by digest, so that a changed line is noticed (``verify``). What serves also lies beside
+the file (``snapshot.py``), from which a damaged or lost one is made good at the next start (``rebuild.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
-import hashlib
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from noren.adapters.rebuild import opened
+from noren.adapters.seal import Head, append, first_broken, head, seal
+from noren.adapters.snapshot import Snapshots
 from noren.core.errors import StateError
 from noren.core.record import (
     AppRecord,
@@ -36,15 +37,7 @@ from noren.core.record import (
 )
 
 T = TypeVar("T")
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE record (app TEXT, type TEXT, key TEXT, body TEXT NOT NULL, PRIMARY KEY (app, type, key)) WITHOUT ROWID;
-CREATE TABLE note (
-  seq INTEGER PRIMARY KEY, app TEXT NOT NULL, at TEXT NOT NULL, rollout INTEGER, phase TEXT,
-  kind TEXT NOT NULL, text TEXT NOT NULL, digest TEXT NOT NULL
-);
-CREATE INDEX note_app ON note (app, seq);
-"""
+_PAGE = 5000  # lines of history verified at once: a commit waits no longer than that
 _TYPES: dict[str, type[Any]] = {
     "app": AppRecord,
     "release": ReleaseRecord,
@@ -76,22 +69,42 @@ class SqliteLedger:
     """``state_dir``/noren.db, locked against a second daemon for as long as it is open."""
 
     def __init__(self, state_dir: Path) -> None:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path = state_dir / "noren.db"
-        self._lock = _lock(state_dir / "lock")
-        self._thread = ThreadPoolExecutor(1, "ledger")
+        """``told`` is what opening it found and did, in sentences."""
         try:
-            self._db = self._thread.submit(_open, self._path).result()
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = lock(state_dir / "lock")
+        except OSError as exc:
+            raise StateError(
+                f"the state in {state_dir} cannot be used; what serves goes on serving",
+                seen=str(exc),
+                hint="check the disk, and the owner and rights of the folder",
+            ) from exc
+        self._path = state_dir / "noren.db"
+        self._snapshots = Snapshots(state_dir / "snapshot")
+        self._thread = ThreadPoolExecutor(1, "ledger")
+        self._db: sqlite3.Connection | None = None
+        self._broken: sqlite3.Error | None = None
+        self.told: list[str] = []
+        try:
+            self._db, self.told = self._thread.submit(self._open).result()
         except StateError:
             self.close()
             raise
 
     def close(self) -> None:
         """Close the file and give up the lock."""
-        if hasattr(self, "_db"):
-            self._thread.submit(self._db.close).result()
+        self._thread.submit(self._shut).result()
         self._thread.shutdown()
         os.close(self._lock)
+
+    def reopen(self) -> None:
+        """After a StateError: read what is there, as at a start, without letting a second daemon in. Raises StateError.
+
+        A failed fsync leaves it unknown whether a commit is on the disk (https://danluu.com/fsyncgate); until this,
+        nothing more is written.
+        """
+        self._thread.submit(self._shut).result()
+        self._db, self.told = self._thread.submit(self._open).result()
 
     async def load(self, app: str) -> Sequence[Record]:
         """Every record of an app but its receipts."""
@@ -108,16 +121,17 @@ class SqliteLedger:
         self, app: str, put: Sequence[Record], *, drop: Sequence[Record] = (), notes: Sequence[Note] = ()
     ) -> None:
         """Write, remove and append in one durable transaction."""
-        rows = [(app, _NAMES[type(r)], r.key, msgspec.json.encode(r).decode()) for r in put]
+        rows = [_row(app, r) for r in put]
         gone = [(app, _NAMES[type(r)], r.key) for r in drop]
 
         def write(db: sqlite3.Connection) -> None:
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 db.executemany("DELETE FROM record WHERE app = ? AND type = ? AND key = ?", gone)
-                db.executemany("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", rows)
-                for note in notes:
-                    _append(db, app, note)
+                db.executemany("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?)", rows)
+                append(db, app, notes)
+            if rows or gone:
+                self._snapshots.keep(db, app, head(db).commits)
 
         await self._run(write)
 
@@ -143,20 +157,47 @@ class SqliteLedger:
         return None if row is None else _decoded("receipt", row[0]).body
 
     async def verify(self) -> int | None:
-        """The ``seq`` of the first history line that was changed after it was written, None when all are whole."""
-        return await self._run(_first_broken)
+        """The ``seq`` of the first history line that was changed or lost after it was written, None for none."""
+        after: Head | None = Head()
+        broken: int | None = None
+        while after is not None and broken is None:
+            broken, after = await self._run(partial(first_broken, after=after, limit=_PAGE))
+        return broken
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._db is None or self._broken is not None:
+            raise self._unusable(self._broken)
         try:
-            return await loop.run_in_executor(self._thread, work, self._db)
+            return work(self._db)
         except sqlite3.Error as exc:
-            raise StateError(
-                f"the state in {self._path} cannot be used", seen=str(exc), hint="free disk space, check the disk"
-            ) from exc
+            if getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
+                self._broken = exc
+            raise self._unusable(exc) from exc
+
+    def _unusable(self, exc: sqlite3.Error | None) -> StateError:
+        what = f"the state in {self._path} cannot be used"
+        return StateError(what, seen=str(exc or "it is closed"), hint="free disk space, check the disk")
+
+    def _open(self) -> tuple[sqlite3.Connection, list[str]]:
+        self._snapshots.forget()
+        return opened(self._path, self._snapshots)
+
+    def _shut(self) -> None:
+        db, self._db, self._broken = self._db, None, None
+        if db is not None:
+            db.close()
 
 
-def _lock(path: Path) -> int:
+def _row(app: str, record: Record) -> tuple[str, str, str, str, str]:
+    name, body = _NAMES[type(record)], msgspec.json.encode(record).decode()
+    return app, name, record.key, body, seal(app, name, record.key, body)
+
+
+def lock(path: Path) -> int:
+    """The descriptor that keeps a second daemon out until it is closed; raises StateError when there is one."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,45 +207,3 @@ def _lock(path: Path) -> int:
             f"another Noren works with {path.parent}", hint="use that one (noren status), or stop it first"
         ) from exc
     return descriptor
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    try:
-        db = sqlite3.connect(path, isolation_level=None)
-        path.chmod(0o600)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute(
-            "PRAGMA cache_size=-512"
-        )  # kB; the default of 2 MB is much for a file that is written and rarely read
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise StateError(f"{path} was written by a newer Noren (schema {version})", hint="upgrade Noren")
-        if version == 0:
-            db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-    except sqlite3.Error as exc:
-        raise StateError(
-            f"the state in {path} cannot be read", seen=str(exc), hint="move it aside and start again"
-        ) from exc
-    return db
-
-
-def _digest(previous: str, app: str, note: Note) -> str:
-    body = json.dumps([previous, app, note.at, note.rollout, note.phase, note.kind, note.text])
-    return hashlib.sha256(body.encode()).hexdigest()
-
-
-def _append(db: sqlite3.Connection, app: str, note: Note) -> None:
-    row = db.execute("SELECT digest FROM note ORDER BY seq DESC LIMIT 1").fetchone()
-    digest = _digest(row[0] if row else "", app, note)
-    values = (app, note.at, note.rollout, note.phase, note.kind, note.text, digest)
-    db.execute("INSERT INTO note (app, at, rollout, phase, kind, text, digest) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
-
-
-def _first_broken(db: sqlite3.Connection) -> int | None:
-    previous = ""
-    for seq, app, at, rollout, phase, kind, text, digest in db.execute("SELECT * FROM note ORDER BY seq").fetchall():
-        if _digest(previous, app, Note(at=at, text=text, kind=kind, rollout=rollout, phase=phase)) != digest:
-            return seq
-        previous = digest
-    return None

@@ -18,7 +18,7 @@ from noren.core.errors import NorenError
 VERBS = (
     *("init", "up", "down", "check", "status", "releases", "receipt", "events", "logs"),
     *("deploy", "rollback", "restart", "promote", "abort", "hold", "resume", "quarantine"),
-    *("reload", "run", "prove", "demo", "doctor", "install"),
+    *("reload", "run", "prove", "demo", "doctor", "install", "backup", "restore"),
 )
 
 

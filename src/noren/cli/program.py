@@ -94,6 +94,14 @@ class Program(Protocol):
         """The same as one HTML page."""
         ...
 
+    def backup(self, config: str | None, file: Path) -> str:
+        """Copy the state into a file; what it holds. Raises StateError and HostError."""
+        ...
+
+    def restore(self, config: str | None, file: Path) -> list[str]:
+        """Make a copy the state, with nothing running; what was done, in sentences. Raises StateError and HostError."""
+        ...
+
     def demo(self, once: bool, began: float | None) -> int:
         """Tell the story of the sample team, ``once`` or until Ctrl-C; the exit code.
 

@@ -6,6 +6,7 @@ HAProxy runs inside the folder and uses bare names, the daemon goes through an o
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from pathlib import Path
@@ -41,9 +42,22 @@ class Folder:
     def read(self, name: str) -> str | None:
         """The text of a file, None when there is none."""
         try:
-            return (self.path / name).read_text()
+            return (self.path / name).read_text(errors="replace")
         except FileNotFoundError:
             return None
+
+    def kept(self, name: str) -> str | None:
+        """The text that ``keep`` wrote; None, and the file put aside, when that is not what it holds."""
+        text = self.read(name)
+        if text is None or text.startswith("{"):  # as an older Noren wrote it, without a digest
+            return text
+        digest, _, body = text.partition("\n")
+        if hashlib.sha256(body.encode()).hexdigest() == digest:
+            return body
+        _log.error("%s is damaged and was put aside", self.path / name)
+        self.note(f"{name}.damaged", text)
+        self.remove(name)
+        return None
 
     def write(self, name: str, text: str, *, durable: bool = True) -> None:
         """Replace a file whole: a crash leaves the old or the new text. Raises StateError, the old one stays.
@@ -74,6 +88,10 @@ class Folder:
             self.write(name, text)
         except StateError as exc:
             _log.error("%s", exc)
+
+    def keep(self, name: str, text: str) -> None:
+        """As ``note``, with a digest, for what the next daemon goes on from."""
+        self.note(name, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
 
     def remove(self, name: str) -> None:
         """Remove a file; none is no error."""

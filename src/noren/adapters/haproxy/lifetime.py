@@ -159,7 +159,7 @@ class Lifetime:
 
     def _keep(self, identity: Identity) -> None:
         listen = [str(address) for address in self._addresses]
-        self._folder.note(IDENTITY, json.dumps({**asdict(identity), "listen": listen}))
+        self._folder.keep(IDENTITY, json.dumps({**asdict(identity), "listen": listen}))
 
     async def _answers(self, identity: Identity) -> None:
         try:
@@ -203,7 +203,7 @@ class Lifetime:
 
 def known(folder: Folder) -> tuple[Identity | None, list[str]]:
     """The running HAProxy that was started in this folder and what it listens on; None when it does not run."""
-    saved = json.loads(folder.read(IDENTITY) or "{}")
+    saved = json.loads(folder.kept(IDENTITY) or "{}")
     listen = saved.pop("listen", [])
     identity = Identity(**saved) if saved else None
     return (identity if identity is not None and identity.alive() else None), listen
@@ -229,5 +229,14 @@ async def end_left(state_dir: Path) -> bool:
             await end(identity)
         folder.remove(IDENTITY)
         return identity is not None
+    finally:
+        folder.close()
+
+
+def runs(state_dir: Path) -> bool:
+    """Whether the HAProxy of this state directory runs."""
+    folder = Folder(state_dir / "haproxy")
+    try:
+        return known(folder)[0] is not None
     finally:
         folder.close()

@@ -42,7 +42,7 @@ class Meter:
     def load(self) -> None:
         """Read the books of the last daemon; what cannot be read counts as nothing."""
         try:
-            self._counters = Counters.load(self._folder.read(COUNTERS) or Counters().dump())
+            self._counters = Counters.load(self._folder.kept(COUNTERS) or Counters().dump())
         except (ValueError, KeyError, TypeError) as exc:
             _log.error("the counters in %s cannot be read and start at zero: %s", COUNTERS, exc)
 
@@ -97,7 +97,7 @@ class Meter:
 
     async def keep(self) -> None:
         """Write the books."""
-        await asyncio.to_thread(self._folder.note, COUNTERS, self._counters.dump())
+        await asyncio.to_thread(self._folder.keep, COUNTERS, self._counters.dump())
 
     async def observe(self, app: str) -> Observation:
         """The counters of an app now."""

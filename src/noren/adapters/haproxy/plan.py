@@ -40,14 +40,17 @@ class Plan:
         return bool(self.servers or self.maps or self.gone)
 
 
-def plan(wanted: View, found: View) -> Plan:
-    """What turns ``found`` into ``wanted``; empty when nothing is to do."""
+def plan(wanted: View, found: View, *, clear: bool = True) -> Plan:
+    """What turns ``found`` into ``wanted``; empty when nothing is to do.
+
+    Without ``clear``, what is there beyond ``wanted`` stays: it may be of apps that are not in the table yet.
+    """
     servers = [
         command for name, server in wanted.servers.items() for command in _server(name, server, found.servers.get(name))
     ]
     filled = [command for name in _FILL for command in _fill(name, wanted, found)]
-    cleared = [command for name in _CLEAR for command in _clear(name, wanted, found)]
-    gone = [name for name in found.servers if name not in wanted.servers]
+    cleared = [command for name in _CLEAR for command in _clear(name, wanted, found)] if clear else []
+    gone = [name for name in found.servers if name not in wanted.servers] if clear else []
     return Plan(tuple(servers), (*filled, *cleared), tuple(gone))
 
 

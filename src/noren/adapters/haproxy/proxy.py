@@ -87,6 +87,14 @@ class HAProxy:
         if routing.app not in self._board.table.routings:
             self._log.forget(routing.app)
 
+    def routed(self, app: str) -> Routing | None:
+        """What is routed for an app."""
+        return self._board.table.routings.get(app)
+
+    async def settle(self) -> None:
+        """All apps were applied: what nobody named goes, if the saved table was lost."""
+        await self._through(self._board.settle)
+
     async def confirm(self, app: App, release: int, times: int) -> None:
         """Proxy.confirm; an app without hosts has nothing that could be asked."""
         if app.hosts:
@@ -117,11 +125,12 @@ class HAProxy:
         return self._log.samples(app, since)
 
     async def _open(self) -> None:
-        self._board.load()
+        known = self._board.load()
         self._meter.load()
         await self._log.open()
         if await self._life.open():
-            self._token = (self._folder.read(TOKEN) or "").strip()
+            self._board.whole = known
+            self._token = (await self._runtime.ask(f"show acl {TOKEN}")).split()[-1]
             self._meter.adopt(self._life.id, self._board.table)
             async with self._one:
                 await self._board.mend()

@@ -26,7 +26,10 @@ _PURGE_DEADLINE, _PURGE_PAUSE = 1.0, 0.01
 
 
 class Switchboard:
-    """The table and the HAProxy that follows it. ``draining`` instances get no new requests, whatever is applied."""
+    """The table and the HAProxy that follows it. ``draining`` instances get no new requests, whatever is applied.
+
+    While the table is not ``whole``, because the file of it was lost, what a running HAProxy routes beyond it stays.
+    """
 
     def __init__(self, folder: Folder, runtime: Runtime, meter: Meter) -> None:
         self._folder = folder
@@ -34,17 +37,15 @@ class Switchboard:
         self._meter = meter
         self.table = Table()
         self.draining: set[str] = set()
+        self.whole = True
 
-    def load(self) -> None:
-        """Read what was routed last; a file that cannot be read is put aside, the engine applies all again."""
-        text = self._folder.read(TABLE)
-        if text is None:
-            return
+    def load(self) -> bool:
+        """Read what was routed last; whether it could be."""
         try:
-            self.table = saved.load(text)
-        except (ValueError, KeyError, TypeError) as exc:
-            self._folder.note(f"{TABLE}.unreadable", text)
-            _log.error("%s cannot be read and was put aside: %s", TABLE, exc)
+            self.table = saved.load(self._folder.kept(TABLE) or "{}")
+        except (ValueError, KeyError, TypeError):
+            return False
+        return True
 
     def view(self) -> View:
         """What HAProxy should know now."""
@@ -60,7 +61,14 @@ class Switchboard:
         return {name for name in there if instance_of(name.partition("/")[2]) in words}
 
     async def put(self, routing: Routing) -> None:
-        """Route one app so; raises TrafficError, and then what was routed before still is."""
+        """Route one app so; raises TrafficError, and then what was routed before still is.
+
+        Hosts without a backend are an app that was never released, or whose records were lost: what works stays.
+        """
+        known = self.table.routings.get(routing.app)
+        if routing.hosts and not routing.backends and known and known.active:
+            _log.error("%s would be routed nowhere: what is routed stays", routing.app)
+            return
         found = await self._runtime.view()
         before = self.table
         self.table = before.put(routing, {slot_of(name) for name in found.servers})
@@ -73,6 +81,12 @@ class Switchboard:
             raise
         await self._keep()
         await self._switch(found)
+
+    async def settle(self) -> None:
+        """Every app was applied: what the table does not name now goes."""
+        if not self.whole:
+            self.whole = True
+            await self.mend()
 
     async def mend(self) -> None:
         """Bring HAProxy to what the table says."""
@@ -91,7 +105,7 @@ class Switchboard:
                 raise TrafficError("HAProxy did not take a server in", seen=f"{name}: {there.get(name, 'not there')}")
 
     async def _switch(self, found: View) -> None:
-        todo = plan(self.view(), found)
+        todo = plan(self.view(), found, clear=self.whole)
         await self._runtime.do(todo.maps)
         await self._take_out(todo.gone)
         await self._meter.free(self.table)
@@ -119,4 +133,4 @@ class Switchboard:
         return True
 
     async def _keep(self) -> None:
-        await asyncio.to_thread(self._folder.note, TABLE, saved.dump(self.table))
+        await asyncio.to_thread(self._folder.keep, TABLE, saved.dump(self.table))
