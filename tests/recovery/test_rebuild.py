@@ -157,6 +157,7 @@ def test_flips_in_the_history_itself_are_all_noticed(tmp_path: Path, whole: tupl
 def test_the_damaged_file_is_kept_aside_and_told(tmp_path: Path, whole: tuple[Path, Known]) -> None:
     state = tmp_path / "state"
     shutil.copytree(whole[0], state)
+    (state / "noren.db-wal").unlink()
     (state / "noren.db").write_bytes(b"no database" * 1000)
     after = opens_as(state)
     assert (state / "aside-1" / "noren.db").read_bytes().startswith(b"no database")
