@@ -5,7 +5,7 @@ ARGS ?=
 # When make was called: the demo says how long the first page took from there, with what was installed for it.
 BEGAN := $(shell date +%s)
 
-.PHONY: help install demo test test-kubernetes check format bench proofs proofs-full prove prove-night prove-mutants clean lock
+.PHONY: help install demo test test-kubernetes check format bench proofs proofs-full prove prove-night prove-mutants sweep clean lock
 
 help:
 	@echo "make demo     the main job, on the team's sample repositories (ARGS=--once ends by itself)"
@@ -17,6 +17,7 @@ help:
 	@echo "make prove    300,000 requests over 200 rollouts, bad commits and kills: 0 lost, in ten minutes"
 	@echo "make prove-night   3,000,000 over 1,000, added to docs/reliability.md: an hour or two"
 	@echo "make prove-mutants   each fault put into Noren on purpose must be found"
+	@echo "make sweep    kills the daemon after every durable step, harms every file of its state: hours"
 	@echo "make bench    speed and size, as tables"
 	@echo "make install  everything into .venv, noren included"
 
@@ -70,6 +71,9 @@ prove-night: install
 
 prove-mutants: install
 	@$(BIN)/pytest -s --timeout=3600 tests/mutants $(ARGS)
+
+sweep: install
+	@$(BIN)/pytest -s -m slow --timeout=3600 tests/proofs/test_crash_sweep.py tests/recovery $(ARGS)
 
 lock:
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:dev --all-extras pyproject.toml -o requirements.lock --python-version 3.11

@@ -66,6 +66,12 @@ class Daemon:
     def up(self, timeout: float = 20.0) -> float:
         """Start the daemon; seconds until it answers."""
         began = time.monotonic()
+        self.spawn()
+        self.until(self._answers, "the daemon answers", timeout)
+        return time.monotonic() - began
+
+    def spawn(self) -> int:
+        """Start the daemon and wait for nothing; its pid."""
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "noren.daemon", str(self.settings)],
@@ -75,8 +81,7 @@ class Daemon:
                 stderr=output,
                 start_new_session=True,
             )
-        self.until(self._answers, "the daemon answers", timeout)
-        return time.monotonic() - began
+        return self.process.pid
 
     def end(self, number: signal.Signals, timeout: float = 60.0) -> int:
         """Send the daemon a signal and wait for its end: SIGINT stops all, SIGTERM and SIGKILL leave all running."""

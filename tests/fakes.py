@@ -97,9 +97,13 @@ class FakeBuilder:
         self.built: list[str] = []
         self.cancelled: list[str] = []
         self.kept: frozenset[str] | None = None
+        self._finished: dict[str, Artifact] = {}
 
     async def build(self, app: App, revision: str, rebuilt: str | None = None) -> Artifact:
         """What is built again is the same, unless ``weather`` (data from outside) has changed meanwhile."""
+        key = build_key(app, revision, rebuilt)
+        if key in self._finished:
+            return replace(self._finished[key], seconds=0.0)
         try:
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
@@ -108,8 +112,9 @@ class FakeBuilder:
         if revision in self.failing:
             raise self.failing[revision]
         self.built.append(revision)
-        key = build_key(app, revision, rebuilt)
-        return Artifact(key=key, path=f"/builds/{key}", digest=revision + self.weather, seconds=self.seconds)
+        made = Artifact(key=key, path=f"/builds/{key}", digest=revision + self.weather, seconds=self.seconds)
+        self._finished[key] = made
+        return made
 
     async def log(self, app: App, revision: str, rebuilt: str | None = None) -> str | None:
         return None

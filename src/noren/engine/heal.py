@@ -165,22 +165,22 @@ class Healer:
                 return True
             await shared.book.save(replace(shared.book.record, healing=instance))
         try:
-            await self._built(release)
             instance = await shared.ports.runners[release.app.kind].start(release, instance)
         except ReleaseError as exc:
             await self._say(f"{instance.id} could not be started: {exc}")
+            await self._rebuild(release)
             return await self._given_up(instance)
         if not await self._ready(release, instance):
             return await self._given_up(instance)
         return await self._joined(instance, active)
 
-    async def _built(self, release: Release) -> None:
-        """What is missing of it, after a restored backup, say, is built again; what is there costs nothing."""
+    async def _rebuild(self, release: Release) -> None:
+        """What is missing of the release, after a restored backup, say, is there for the next try; else no change."""
         try:
-            await self._shared.ports.builder.build(release.app, release.revision)
-        except ReleaseError:
             await self._shared.ports.source.keep(release.app, release.number, release.revision)
             await self._shared.ports.builder.build(release.app, release.revision)
+        except ReleaseError as exc:
+            await self._say(f"release {release.number} could not be built again: {exc}")
 
     async def _ready(self, release: Release, instance: Instance) -> bool:
         ready = release.app.ready
