@@ -253,6 +253,11 @@ class FakeProxy:
         backend = next((b for b in routing.backends if b.name == routing.active), None) if routing else None
         return backend.release if backend else None
 
+    def succeed(self) -> None:
+        """Another process in its place: it routes the same, and counts from zero."""
+        self.id = f"proxy-{int(self.id.rpartition('-')[2]) + 1}"
+        self._counts.clear()
+
     def _serve(self, app: str) -> None:
         now = asyncio.get_running_loop().time()
         seconds = now - self._since.get(app, now)

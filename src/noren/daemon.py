@@ -181,6 +181,7 @@ class _Daemon:
         self._group.create_task(self._processes.guard_logs(self._proxy.output), name="guard logs")
         newest = await desk.events(None, -1)
         self._group.create_task(_tell(desk, newest[-1]["seq"] if newest else 0), name="tell")
+        self._group.create_task(self._ledger.failure(), name="the state fails")
         await self._note(self._ledger.told)
         await self._number_on()
         await self._host.start(self._settings.apps.values())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from noren.adapters.database import copy, damage, legible
 from noren.adapters.ledger import lock
-from noren.adapters.rebuild import set_aside
+from noren.adapters.salvage import set_aside
 from noren.adapters.seal import Head, first_broken, head
 from noren.core.errors import HostError, StateError
 

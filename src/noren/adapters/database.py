@@ -1,7 +1,7 @@
 """The ledger's file: its tables, its versions, and whether it is whole.
 
 WAL with ``synchronous=FULL``: a commit is on the disk when it returns (https://www.sqlite.org/wal.html).
-Opened by ``rebuild.py``; used by ``backup.py`` too.
+Opened by ``salvage.py``; used by ``backup.py`` too.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Implements the engine's ``Ledger`` port. Records are JSON documents under (app, type, key), each with its digest;
 history lines are chained by digest, so that a changed line is noticed (``verify``). What serves also lies beside
-the file (``snapshot.py``), from which a damaged or lost one is made good at the next start (``rebuild.py``).
+the file (``snapshot.py``), from which a damaged or lost one is made good at the next start (``salvage.py``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from noren.adapters.rebuild import opened
+from noren.adapters.salvage import is_outside, opened
 from noren.adapters.seal import Head, append, first_broken, head, seal
 from noren.adapters.snapshot import Snapshots
 from noren.core.errors import StateError
@@ -84,6 +84,7 @@ class SqliteLedger:
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._db: sqlite3.Connection | None = None
         self._broken: sqlite3.Error | None = None
+        self._failed = asyncio.Event()
         self.told: list[str] = []
         try:
             self._db, self.told = self._thread.submit(self._open).result()
@@ -98,12 +99,13 @@ class SqliteLedger:
         os.close(self._lock)
 
     def reopen(self) -> None:
-        """After a StateError: read what is there, as at a start, without letting a second daemon in. Raises StateError.
+        """After a write failed: read what is there, as at a start, without letting a second daemon in.
 
-        A failed fsync leaves it unknown whether a commit is on the disk (https://danluu.com/fsyncgate); until this,
-        nothing more is written.
+        Until then nothing more is written: what memory says may not be what is on the disk. A failed fsync leaves
+        even that unknown (https://danluu.com/fsyncgate). Raises StateError.
         """
         self._thread.submit(self._shut).result()
+        self._failed = asyncio.Event()
         self._db, self.told = self._thread.submit(self._open).result()
 
     async def load(self, app: str) -> Sequence[Record]:
@@ -164,8 +166,17 @@ class SqliteLedger:
             broken, after = await self._run(partial(first_broken, after=after, limit=_PAGE))
         return broken
 
+    async def failure(self) -> None:
+        """Wait until a write fails, and raise that: whoever decides by this ledger has to begin anew from it."""
+        await self._failed.wait()
+        raise self._unusable(self._broken)
+
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._do, work)
+        finally:
+            if self._broken is not None:
+                self._failed.set()
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._db is None or self._broken is not None:
@@ -173,7 +184,7 @@ class SqliteLedger:
         try:
             return work(self._db)
         except sqlite3.Error as exc:
-            if getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
+            if is_outside(exc):
                 self._broken = exc
             raise self._unusable(exc) from exc
 

@@ -178,7 +178,8 @@ class Healer:
         """What is missing of the release, after a restored backup, say, is there for the next try; else no change."""
         try:
             await self._shared.ports.source.keep(release.app, release.number, release.revision)
-            await self._shared.ports.builder.build(release.app, release.revision)
+            rebuilt = self._shared.book.release(release.number).rebuilt
+            await self._shared.ports.builder.build(release.app, release.revision, rebuilt)
         except ReleaseError as exc:
             await self._say(f"release {release.number} could not be built again: {exc}")
 
