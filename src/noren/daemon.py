@@ -42,6 +42,7 @@ from noren.core.timetable import rfc3339
 from noren.engine.desk import Desk
 from noren.engine.host import Host
 from noren.engine.ports import Clock, Ports
+from noren.engine.starts import Starts
 from noren.settings.model import Settings
 from noren.settings.reader import read
 
@@ -162,6 +163,7 @@ class _Daemon:
             ledger=ledger,
             notifier=self._notifiers,
             clock=Clock(time.monotonic, utc_now),
+            starts=Starts(max(4, 2 * (os.cpu_count() or 1))),
         )
         self._host = Host(ports, group)
 

@@ -143,8 +143,9 @@ class Healer:
                 return
             await asyncio.sleep(pause(max(failed, len(self._exits))))
             release = self._shared.book.release(active.release).release
-            if release is not None and await self._replace(release, active):
-                continue
+            async with self._shared.ports.starts.turn():
+                if release is not None and await self._replace(release, active):
+                    continue
             failed += 1
             self._count()
             async with self._shared.turn:

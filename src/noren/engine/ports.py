@@ -8,7 +8,7 @@ after a crash: each states what a second call does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from noren.core.model import (
@@ -27,6 +27,7 @@ from noren.core.model import (
     Sample,
 )
 from noren.core.record import Note, Record
+from noren.engine.starts import Starts
 
 
 class Source(Protocol):
@@ -195,7 +196,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """All of them, as the engine is given them by ``main.py``."""
+    """All of them, as the engine is given them by ``daemon.py``; ``starts`` bounds how many instances heal at once."""
 
     source: Source
     builder: Builder
@@ -205,3 +206,4 @@ class Ports:
     ledger: Ledger
     notifier: Notifier
     clock: Clock
+    starts: Starts = field(default_factory=lambda: Starts(8))
