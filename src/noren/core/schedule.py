@@ -16,6 +16,8 @@ from noren.core.version import older
 SETTINGS = "settings"  # the trigger of a release that changed settings lead to
 FIRST_RETRY = 5.0  # seconds
 LAST_RETRY = 600.0
+QUIET = 3.0  # seconds without another commit, after one that superseded another: ten pushes are two builds, not ten
+BURST = 15.0  # seconds after which a burst of commits is built though it goes on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +44,8 @@ class Wanted:
     rebuilt: str | None = None
 
     @property
-    def waits(self) -> bool:
-        """Whether it waits for a window. Who deploys, or changes settings, wants it now."""
+    def automatic(self) -> bool:
+        """Whether it may have to wait. Who deploys, or changes settings, wants it now."""
         return not self.manual and self.trigger != SETTINGS
 
 

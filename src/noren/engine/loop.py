@@ -23,7 +23,7 @@ from noren.core.quarantine import find
 from noren.core.record import AppRecord, Note, Record, ReleaseRecord, RetiringRecord, RolloutRecord
 from noren.core.retire import RetirePhase, Retiring, Running
 from noren.core.rollout import Rollout, RolloutKind, step
-from noren.core.schedule import Wanted, consider
+from noren.core.schedule import BURST, QUIET, Wanted, consider
 from noren.core.timetable import NAP, moment, rfc3339
 from noren.core.window import opens
 from noren.engine.book import Book
@@ -56,6 +56,7 @@ class AppLoop:
         self.teller = Teller(shared)
         self.rebuilder = Rebuilder(shared, self.teller, next_=self.next, upgrade=self.upgrade, superfluous=superfluous)
         self._superfluous = superfluous
+        self._burst = self._settled = 0.0  # when a burst of commits began, and when it counts as over
         self._executor = Executor(book, ports)
         self._conclusion = Conclusion(book, ports)
 
@@ -112,9 +113,10 @@ class AppLoop:
         self.tasks.cancel("retry")
         self.tasks.cancel("rebuild")
         under_way = self.book.rollout
+        self._settle(wanted)
         if under_way is None:
             await self.next()
-            return self.book.record.rollouts
+            return self.book.record.rollouts + (self.book.rollout is None)
         if opens is None and under_way.rollout.supersedable:
             await self.take(e.Superseded(rollout=under_way.rollout.id, by=wanted.revision[:12]))
         return self.book.record.rollouts if self.book.record.wanted is None else self.book.record.rollouts + 1
@@ -124,6 +126,7 @@ class AppLoop:
         book = self.book
         wanted = book.record.wanted
         self.tasks.cancel("window")
+        self.tasks.cancel("settle")
         if wanted is None or book.rollout is not None or (book.record.hold and not wanted.manual):
             return
         if opens := self.opens(wanted):
@@ -132,6 +135,9 @@ class AppLoop:
         if wanted.rebuilt:
             self.rebuilder.start(wanted)
             return
+        if (quiet := self._settled - self.ports.clock.monotonic()) > 0 and wanted.automatic:
+            self.tasks.spawn("settle", f"{book.app.name}: settle", self._retry, quiet)
+            return
         barred = find(book.quarantined, wanted.revision, settings_digest(book.app))
         if barred is None or wanted.manual:
             await self.upgrade(wanted)
@@ -139,10 +145,19 @@ class AppLoop:
         text = f"{wanted.revision[:12]} is no upgrade: quarantined since {barred.since}: {barred.reason}"
         await book.save(replace(book.record, wanted=None), notes=[book.note("trigger", text)])
 
+    def _settle(self, wanted: Wanted) -> None:
+        """A commit that takes the place of another is not begun before they have ceased to come. The turn is ours."""
+        now = self.ports.clock.monotonic()
+        going_on = now < self._settled
+        under_way = self.book.rollout
+        if going_on or (under_way and under_way.rollout.supersedable and wanted.automatic):
+            self._burst = self._burst if going_on else now
+            self._settled = min(now + QUIET, self._burst + BURST)
+
     def opens(self, wanted: Wanted) -> datetime | None:
         """When the window opens that it waits for; None when it waits for none."""
         triggers = self.book.app.triggers
-        if not wanted.waits or not triggers.windows:
+        if not wanted.automatic or not triggers.windows:
             return None
         return opens(triggers.windows, ZoneInfo(triggers.timezone), moment(self.ports.clock.utc()))
 

@@ -56,7 +56,7 @@ def _waiting(book: Book) -> dict[str, Any] | None:
     if wanted is None:
         return None
     triggers = book.app.triggers
-    until = opens(triggers.windows, ZoneInfo(triggers.timezone), moment(book.clock.utc())) if wanted.waits else None
+    until = opens(triggers.windows, ZoneInfo(triggers.timezone), moment(book.clock.utc())) if wanted.automatic else None
     return {"revision": wanted.revision, "trigger": wanted.trigger, "until": until and rfc3339(until)}
 
 
