@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 _START_DEADLINE = 15.0
 _STOP_DEADLINE = 5.0  # above Caddy's own grace_period
-_STABLE = 10.0  # a life shorter than this counts as a failed start
+_STABLE = 1.0  # a life shorter than this counts as a failed start; one that began to serve does not
 _LONGEST_PAUSE = 5.0
 
 
