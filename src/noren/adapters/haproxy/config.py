@@ -13,8 +13,9 @@ from importlib import resources
 from string import Template
 
 from noren.adapters.haproxy.addresses import Address
+from noren.adapters.haproxy.folder import SUCCESSOR
 from noren.adapters.haproxy.table import DEEPEST
-from noren.adapters.haproxy.view import SLOTS, ServerView, View, slot_name
+from noren.adapters.haproxy.view import SLOTS, TAKEN_OVER, ServerView, View, slot_name
 from noren.core.errors import HostError
 from noren.core.webhook import LARGEST, SENT_AT_MOST
 
@@ -38,6 +39,18 @@ backend {slot}-read
   http-response cache-store sites if {{ var(txn.site) -m found }} {{ status 200 }}
 """
 
+# What a replaced HAProxy is still asked: by its maps it knows nothing but the way to the one that took over.
+_SUCCESSOR = f"""
+backend {TAKEN_OVER}-read
+  http-request set-path %[var(txn.path)]
+  server {TAKEN_OVER} unix@{SUCCESSOR} send-proxy-v2
+
+backend {TAKEN_OVER}-write
+  http-request set-path %[var(txn.path)]
+  http-reuse never
+  server {TAKEN_OVER} unix@{SUCCESSOR} send-proxy-v2
+"""
+
 _WRITE = """
 backend {slot}-write
   http-reuse safe
@@ -47,15 +60,22 @@ backend {slot}-write
 
 def render(addresses: Sequence[Address], view: View) -> str:
     """The whole configuration, with the servers of ``view``; raises HostError when files are too few."""
-    front = _TEMPLATE.substitute(
+    fixed = _TEMPLATE.substitute(
         maxconn=connections(),
         threads=min(os.cpu_count() or 1, _THREADS),
         binds="".join(f"  {address.bind}\n" for address in addresses),
+        successor=SUCCESSOR,
+        taken_over=TAKEN_OVER,
         strip="".join(_strip(depth) for depth in range(1, DEEPEST + 1)),
         hook_limit=LARGEST,
         hook_most=SENT_AT_MOST,
     )
-    return "".join([front, *_backends(view.servers)])
+    return "".join([fixed, _SUCCESSOR, *_backends(view.servers)])
+
+
+def front(text: str) -> str:
+    """Of a configuration all but the backends of releases, which change while HAProxy runs."""
+    return text.partition(f"\nbackend {slot_name(0)}-")[0]
 
 
 def render_map(entries: Mapping[str, str]) -> str:

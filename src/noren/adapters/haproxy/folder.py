@@ -19,12 +19,14 @@ CONFIG = "haproxy.cfg"
 OUTPUT = "haproxy.log"
 TOKEN = "token.acl"
 IDENTITY = "identity.json"
+REPLACED = "replaced.json"
 TABLE = "table.json"
 COUNTERS = "slots.json"
 ADMIN = "admin.sock"
 LISTENERS = "listeners.sock"
 EVENTS = "events.sock"
 HOOKS = "hooks.sock"
+SUCCESSOR = "successor.sock"
 
 
 class Folder:

@@ -18,10 +18,14 @@ from noren.core.errors import HostError
 _LONGEST_OUTPUT = 1_000_000
 
 
-def launch(binary: Path, folder: Folder, *, inherit: bool) -> Identity:
-    """Start HAProxy on the files of the folder; ``inherit``: with the listeners that the daemon holds."""
+def launch(binary: Path, folder: Folder, *, inherit: bool, replaces: Identity | None = None) -> Identity:
+    """Start HAProxy on the files of the folder; ``inherit``: with the listeners that the daemon holds.
+
+    ``replaces`` is told to take no new connection once this one has bound everything, and to end with its last.
+    """
     _limit_output(folder.path / OUTPUT)
     argv = [str(binary), "-db", "-f", CONFIG, *(["-x", LISTENERS] if inherit else [])]
+    argv += ["-sf", str(replaces.pid)] if replaces else []
     try:
         with (folder.path / OUTPUT).open("ab") as output:
             child = subprocess.Popen(

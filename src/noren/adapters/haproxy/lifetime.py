@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
 import signal
 import time
@@ -19,6 +20,7 @@ from noren.adapters.haproxy.addresses import Address
 from noren.adapters.haproxy.folder import CONFIG, IDENTITY, OUTPUT, Folder
 from noren.adapters.haproxy.launch import launch, refusal
 from noren.adapters.haproxy.listeners import Listeners
+from noren.adapters.haproxy.predecessor import Predecessor, end_all, note, noted
 from noren.adapters.haproxy.runtime import Gone, Runtime
 from noren.adapters.identity import Identity
 from noren.core.errors import HostError, NorenError, StateError, TrafficError
@@ -34,7 +36,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 class Lifetime:
     """The running HAProxy. ``render`` writes its files before each start, ``began`` is awaited after each but the
-    first."""
+    first. ``predecessors`` are those that were replaced and still have connections."""
 
     def __init__(
         self,
@@ -43,12 +45,16 @@ class Lifetime:
         addresses: Sequence[Address],
         render: Callable[[], None],
         began: Callable[[], Awaitable[None]],
+        predecessors: list[Predecessor],
     ) -> None:
         self._folder = folder
         self._binary = binary
         self._addresses = addresses
         self._render = render
         self._began = began
+        self._predecessors = predecessors
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._served: int | None = None  # the binary that served last, whatever became of its file
         self._runtime = Runtime(folder)
         self._listeners = Listeners(folder)
         self._connected: dict[int, asyncio.Event] = {}
@@ -73,26 +79,81 @@ class Lifetime:
             await self.start()
             return False
         self._started_at = time.monotonic()
+        self._hold(self.identity)
         await self._listeners.take()
         return True
 
     async def close(self) -> None:
         """Let go of the listeners; HAProxy goes on."""
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
         await self._listeners.close()
+        self._release()
 
     async def start(self) -> None:
-        """Start HAProxy and wait until it serves; raises HostError with the reason when it does not."""
+        """Start HAProxy and wait until it serves; raises HostError with the reason when it does not.
+
+        A binary that does not start, though another one served, is passed over: that one is started again.
+        """
         self._write_files()
+        try:
+            await self._start(self._binary)
+        except HostError as exc:
+            if self._served is None:
+                raise
+            _log.error("%s; the binary that served before is started instead", exc)
+            await self._start(Path(f"/proc/{os.getpid()}/fd/{self._served}"))
+
+    def other_binary(self) -> bool:
+        """Whether the running HAProxy is of another file than would be started now."""
+        assert self.identity is not None
+        try:
+            return not os.path.samestat(Path(f"/proc/{self.identity.pid}/exe").stat(), self._binary.stat())
+        except OSError:
+            return False
+
+    async def renew(self) -> bool:
+        """Let another HAProxy take over from the running one, which keeps the connections it has; whether it did.
+
+        One that does not start changes nothing.
+        """
+        before = self.identity
+        assert before is not None
+        predecessor = await Predecessor.of(before, self._folder)
+        self._write_files()
+        try:
+            await self._start(self._binary, replaces=before)
+        except HostError as exc:
+            _log.error("HAProxy cannot be replaced, the running one goes on: %s", exc)
+            self._keep(before)
+            predecessor.close()
+            return False
+        note(self._folder, [*noted(self._folder), before])
+        await predecessor.hand_over()
+        self._predecessors.append(predecessor)
+        self._leaving.add(asyncio.create_task(self._leave(predecessor), name=f"haproxy {before.pid} leaves"))
+        return True
+
+    async def _leave(self, predecessor: Predecessor) -> None:
+        try:
+            await predecessor.done()
+        finally:
+            self._predecessors.remove(predecessor)
+            predecessor.close()
+
+    async def _start(self, binary: Path, replaces: Identity | None = None) -> None:
         output = self._folder.path / OUTPUT
         size = output.stat().st_size if output.exists() else 0
         self._started_at = time.monotonic()
-        identity = launch(self._binary, self._folder, inherit=bool(self._listeners.held))
+        identity = launch(binary, self._folder, inherit=bool(self._listeners.held), replaces=replaces)
         # Before anything else can fail: a HAProxy that nobody knows would keep the addresses for ever.
         self._keep(identity)
         if not await self._came_up(identity):
             text = output.read_text(errors="replace")
             raise refusal(text[size if size <= len(text) else 0 :])
         self.identity = identity
+        self._hold(identity)
         if not self._listeners.held:
             await self._listeners.take()
         self._changed.set()
@@ -130,7 +191,23 @@ class Lifetime:
         """Stop HAProxy for good: the public listeners close."""
         if self.identity is not None:
             await end(self.identity)
+        await end_all(self._folder)
         self._folder.remove(IDENTITY)
+
+    def _hold(self, identity: Identity) -> None:
+        """An upgrade of the host replaces the file, or is cut off halfway: what was opened can still be started."""
+        try:
+            served = os.open(f"/proc/{identity.pid}/exe", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as exc:  # it ended already
+            _log.warning("the binary of HAProxy %d cannot be held: %s", identity.pid, exc)
+            return
+        self._release()
+        self._served = served
+
+    def _release(self) -> None:
+        if self._served is not None:
+            os.close(self._served)
+            self._served = None
 
     async def _running(self) -> Identity | None:
         identity, listen = known(self._folder)
@@ -227,6 +304,7 @@ async def end_left(state_dir: Path) -> bool:
         identity, _ = known(folder)
         if identity is not None:
             await end(identity)
+        await end_all(folder)
         folder.remove(IDENTITY)
         return identity is not None
     finally:

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from noren.adapters.haproxy import confirm, drain
 from noren.adapters.haproxy.addresses import Address
-from noren.adapters.haproxy.config import render, render_map
+from noren.adapters.haproxy.config import front, render, render_map
 from noren.adapters.haproxy.folder import CONFIG, HOOKS, OUTPUT, TOKEN, Folder
 from noren.adapters.haproxy.lifetime import Lifetime
 from noren.adapters.haproxy.log import Log
 from noren.adapters.haproxy.meter import Meter
+from noren.adapters.haproxy.predecessor import Predecessor
 from noren.adapters.haproxy.runtime import Gone, Runtime
 from noren.adapters.haproxy.switchboard import Switchboard
+from noren.adapters.haproxy.view import TAKEN_OVER
 from noren.core.errors import TrafficError
 from noren.core.model import App, Observation, Routing, Sample
 
@@ -41,8 +43,9 @@ class HAProxy:
         self._folder = Folder(state_dir / "haproxy")
         self._runtime = Runtime(self._folder)
         self._meter = Meter(self._folder, self._runtime)
+        self._predecessors: list[Predecessor] = []
         self._board = Switchboard(self._folder, self._runtime, self._meter)
-        self._life = Lifetime(self._folder, binary, self._addresses, self._render, self._began)
+        self._life = Lifetime(self._folder, binary, self._addresses, self._render, self._began, self._predecessors)
         self._log = Log(self._folder, self._life.connected)
         self._one = asyncio.Lock()
         self._token = ""
@@ -110,8 +113,9 @@ class HAProxy:
         self._board.draining |= set(instances)
         try:
             await self._through(self._board.mend)
-            servers = await self._through(lambda: self._board.servers(instances))
-            return await drain.drain(self._runtime, servers, {"read": connections, "write": requests})
+            limits = {"read": connections, "write": requests}
+            everywhere = (self._runtime, *self._predecessors)
+            return sum(await asyncio.gather(*(self._drain(each, instances, limits) for each in everywhere)))
         except asyncio.CancelledError:
             self._board.draining -= set(instances)
             raise
@@ -134,9 +138,29 @@ class HAProxy:
             self._meter.adopt(self._life.id, self._board.table)
             async with self._one:
                 await self._board.mend()
+            await self._up_to_date()
         else:
             await self._began()
         self._supervisor = asyncio.create_task(self._life.supervise(), name="haproxy supervisor")
+
+    async def _up_to_date(self) -> None:
+        """Another version of HAProxy or of Noren takes over the listeners, and no connection ends by it."""
+        began_with = front(self._folder.read(CONFIG) or "")
+        if f"backend {TAKEN_OVER}-read" not in began_with:
+            return  # it was configured by a Noren that could not hand over
+        other = self._life.other_binary() or began_with != front(render(self._addresses, self._board.view()))
+        if other and await self._life.renew():
+            await self._began()
+
+    async def _drain(self, runtime: Runtime, instances: Sequence[str], limits: Mapping[str, float]) -> int:
+        try:
+            ask = lambda: self._board.servers(runtime, instances)  # noqa: E731
+            servers = await (self._through(ask) if runtime is self._runtime else ask())
+        except Gone:
+            if runtime is self._runtime:
+                raise
+            return 0  # a replaced HAProxy ended, and all its connections have
+        return await drain.drain(runtime, servers, limits)
 
     async def _close(self) -> None:
         await self._stop_supervising()
@@ -152,7 +176,7 @@ class HAProxy:
 
     def _render(self) -> None:
         view = self._board.view()
-        token = secrets.token_hex(16)
+        token = self._token or secrets.token_hex(16)
         files = {name: render_map(entries) for name, entries in view.maps.items()}
         for name, text in {**files, CONFIG: render(self._addresses, view), TOKEN: f"{token}\n"}.items():
             self._folder.write(name, text, durable=False)

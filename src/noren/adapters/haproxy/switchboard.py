@@ -51,13 +51,13 @@ class Switchboard:
         """What HAProxy should know now."""
         return self.table.view(self.draining)
 
-    async def servers(self, instances: Collection[str]) -> set[str]:
-        """The servers of these instances, as ``s007-read/42-abc``: asked from HAProxy.
+    async def servers(self, runtime: Runtime, instances: Collection[str]) -> set[str]:
+        """The servers of these instances, as ``s007-read/42-abc``: asked from this HAProxy.
 
         A backup that is named no more may still answer a request.
         """
         words = {word_of(instance) for instance in instances}
-        there = parse_servers(await self._runtime.ask("show servers state"))
+        there = parse_servers(await runtime.ask("show servers state"))
         return {name for name in there if instance_of(name.partition("/")[2]) in words}
 
     async def put(self, routing: Routing) -> None:

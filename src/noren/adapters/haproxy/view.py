@@ -16,6 +16,7 @@ MAPS = (ROUTES, ACTIVE, CANDIDATE, WEIGHT, NAMES, HEADERS, SITES, CACHE_CONTROL)
 
 # Five releases at once (active, candidate, three retiring) of 51 apps; each costs 18 kB of memory.
 SLOTS = 256
+TAKEN_OVER = "successor"  # in the place of a slot: whatever is asked goes to the HAProxy that took over
 TWINS = ("read", "write")
 
 _MAINTENANCE, _DRAIN = 0x01 | 0x02 | 0x04 | 0x20 | 0x40, 0x08 | 0x10
