@@ -5,7 +5,7 @@ ARGS ?=
 # When make was called: the demo says how long the first page took from there, with what was installed for it.
 BEGAN := $(shell date +%s)
 
-.PHONY: help install demo test test-kubernetes check format bench proofs proofs-full prove prove-night prove-mutants sweep clean lock
+.PHONY: help install demo test test-kubernetes check format bench proofs proofs-full prove prove-night prove-mutants sweep clean lock faults
 
 help:
 	@echo "make demo     the main job, on the team's sample repositories (ARGS=--once ends by itself)"
@@ -14,6 +14,7 @@ help:
 	@echo "make check    format, lint, types, import rules, docs"
 	@echo "make proofs   the proofs of what the README promises, in their short form"
 	@echo "make proofs-full   the proofs in their long form: more than an hour"
+	@echo "make faults   each fault 20 times, 1,400 kills, 50 upgrades of HAProxy: more than an hour"
 	@echo "make prove    300,000 requests over 200 rollouts, bad commits and kills: 0 lost, in ten minutes"
 	@echo "make prove-night   3,000,000 over 1,000, added to docs/reliability.md: an hour or two"
 	@echo "make prove-mutants   each fault put into Noren on purpose must be found"
@@ -62,6 +63,9 @@ proofs: install
 
 proofs-full: install
 	@$(BIN)/pytest -s -m slow --timeout=3600 tests/proofs $(ARGS)
+
+faults: install
+	@$(BIN)/pytest -s -m slow --timeout=3600 tests/proofs/test_faults.py tests/proofs/test_kills.py tests/proofs/test_proxy_upgrades.py $(ARGS)
 
 prove: install
 	@$(BIN)/python -m tests.campaign --requests 300000 --rollouts 200 $(ARGS)

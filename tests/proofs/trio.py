@@ -35,13 +35,15 @@ verify = { bake_time = "1s" }
 
 
 @contextmanager
-def trio(folder: Path) -> Generator[LedgerApp]:
-    """All three serve."""
+def trio(folder: Path, server: str = "") -> Generator[LedgerApp]:
+    """All three serve; ``server`` are lines of ``[server]``."""
     site, bystander = Repository(folder / "site"), Repository(folder / "bystander")
     revision = site.commit({"index.html": "<!doctype html><p>the site"})
     shutil.copytree(EXAMPLE, bystander.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     bystander.commit({"VERSION": "1"})
-    with LedgerApp(folder, verify='{ bake_time = "1s" }', keep_warm='"2s"') as shop:
+    begun = LedgerApp(folder, verify='{ bake_time = "1s" }', keep_warm='"2s"')
+    begun.noren.settings.write_text(begun.noren.settings.read_text().replace("[server]\n", f"[server]\n{server}", 1))
+    with begun as shop:
         beside = app_settings("bystander", COMMANDS["uvicorn"], repo='"bystander"', verify='{ bake_time = "1s" }')
         shop.noren.settings.write_text(shop.noren.settings.read_text() + _SITE + beside)
         shop.noren.client.reload(prune=False, dry=False)

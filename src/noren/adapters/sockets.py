@@ -1,16 +1,16 @@
-"""Reads which TCP sockets listen on this host, from /proc/net.
+"""Reads which TCP sockets listen on this host, and which are connected to a port, from /proc/net.
 
-Used by `listening` to tell who answers on a port.
+Used by `listening` to tell who answers on a port, and for a HAProxy that can be asked nothing any more.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_LISTEN = "0A"
+_LISTEN, _ESTABLISHED = "0A", "01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,15 @@ class Listener:
 def listeners() -> list[Listener]:
     """Every listening TCP socket, IPv4 first."""
     return [*_listeners("tcp"), *_listeners("tcp6")]
+
+
+def connected(ports: Collection[int]) -> frozenset[int]:
+    """Inodes of the sockets that are connected to one of these ports over IPv4."""
+    with Path("/proc/self/net/tcp").open() as lines:
+        rows = [line.split() for line in lines]
+    return frozenset(
+        int(row[9]) for row in rows if row[3] == _ESTABLISHED and int(row[2].rpartition(":")[2], 16) in ports
+    )
 
 
 def answering(port: int, among: list[Listener]) -> list[Listener]:

@@ -11,14 +11,17 @@ import asyncio
 import json
 import re
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
+from noren.adapters import proctable
 from noren.adapters.haproxy.folder import ADMIN, REPLACED, Folder
 from noren.adapters.haproxy.runtime import Gone, Runtime, word
 from noren.adapters.haproxy.view import ACTIVE, TAKEN_OVER, WEIGHT, parse_map
 from noren.adapters.identity import Identity
+from noren.adapters.sockets import connected
 
 _PROMPT = b"\n> "
 _LONGEST_ANSWER = 2**24
@@ -93,6 +96,25 @@ def noted(folder: Folder) -> list[Identity]:
     """Those of them that still run."""
     known = (Identity(**each) for each in json.loads(folder.read(REPLACED) or "[]"))
     return [identity for identity in known if identity.alive()]
+
+
+async def silent(identities: Sequence[Identity], ports: Collection[int], limit: float) -> int:
+    """Wait until these have no connection to the ports, at most ``limit`` seconds.
+
+    The sessions ended with the daemon that replaced them: nothing can be asked of them, but it can be seen.
+    Returns how many requests it cut: none, the end of their instance does.
+    """
+    end = time.monotonic() + limit
+    while identities and time.monotonic() < end:
+        if not await asyncio.to_thread(_talk, identities, ports):
+            break
+        await asyncio.sleep(_PAUSE)
+    return 0
+
+
+def _talk(identities: Sequence[Identity], ports: Collection[int]) -> bool:
+    there = connected(ports)
+    return any(there & (proctable.sockets(identity.pid) or frozenset()) for identity in identities if identity.alive())
 
 
 async def end_all(folder: Folder) -> None:

@@ -19,10 +19,11 @@ from noren.adapters.haproxy.folder import CONFIG, HOOKS, OUTPUT, TOKEN, Folder
 from noren.adapters.haproxy.lifetime import Lifetime
 from noren.adapters.haproxy.log import Log
 from noren.adapters.haproxy.meter import Meter
-from noren.adapters.haproxy.predecessor import Predecessor
+from noren.adapters.haproxy.predecessor import Predecessor, noted, silent
 from noren.adapters.haproxy.runtime import Gone, Runtime
 from noren.adapters.haproxy.switchboard import Switchboard
 from noren.adapters.haproxy.view import TAKEN_OVER
+from noren.adapters.identity import Identity
 from noren.core.errors import TrafficError
 from noren.core.model import App, Observation, Routing, Sample
 
@@ -115,7 +116,8 @@ class HAProxy:
             await self._through(self._board.mend)
             limits = {"read": connections, "write": requests}
             everywhere = (self._runtime, *self._predecessors)
-            return sum(await asyncio.gather(*(self._drain(each, instances, limits) for each in everywhere)))
+            seen = silent(self._strangers(), self._board.ports(instances), max(limits.values()))
+            return sum(await asyncio.gather(seen, *(self._drain(each, instances, limits) for each in everywhere)))
         except asyncio.CancelledError:
             self._board.draining -= set(instances)
             raise
@@ -151,6 +153,11 @@ class HAProxy:
         other = self._life.other_binary() or began_with != front(render(self._addresses, self._board.view()))
         if other and await self._life.renew():
             await self._began()
+
+    def _strangers(self) -> Sequence[Identity]:
+        """Those that an earlier daemon replaced."""
+        ours = {predecessor.identity for predecessor in self._predecessors}
+        return [identity for identity in noted(self._folder) if identity not in ours]
 
     async def _drain(self, runtime: Runtime, instances: Sequence[str], limits: Mapping[str, float]) -> int:
         try:

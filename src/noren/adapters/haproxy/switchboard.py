@@ -60,6 +60,12 @@ class Switchboard:
         there = parse_servers(await runtime.ask("show servers state"))
         return {name for name in there if instance_of(name.partition("/")[2]) in words}
 
+    def ports(self, instances: Collection[str]) -> set[int]:
+        """Where these instances listen, those with a port of their own."""
+        servers = (s for r in self.table.routings.values() for b in r.backends for s in b.servers)
+        found = {s.address.rpartition(":")[2] for s in servers if s.instance in instances}
+        return {int(port) for port in found if port.isdigit()}
+
     async def put(self, routing: Routing) -> None:
         """Route one app so; raises TrafficError, and then what was routed before still is.
 
