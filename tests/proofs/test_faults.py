@@ -91,7 +91,7 @@ def faced(folder: Path, row: str, *, orders: bool = True, survives: bool = True,
         with Background(*(all_of_them(shop) if orders else reads(shop)), seed=seed) as traffic:
             time.sleep(0.5)
             yield scene
-            shop.noren.kept("shop", shop.commit(faults=None), timeout=120)
+            shop.noren.kept("shop", shop.commit(faults=""), timeout=120)
             shop.noren.until(lambda: set(shop.running()) == {scene.active()}, "only the active release runs", 60)
         proof = Proof.of(traffic.ledger, shop.orders())
         scene.lost, scene.requests = traffic.ledger.lost(), proof.summary.requests
