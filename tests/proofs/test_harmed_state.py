@@ -1,6 +1,6 @@
 """Each file of the state is harmed while a killed daemon's apps serve on: the next one starts and no request is lost.
 
-Short: six cases. Full, ``make sweep``: 60. ``tests/recovery`` harms the ledger a thousand times without the other parts.
+Short: six cases. Full, ``make sweep``: 60. ``tests/recovery`` harms the ledger a thousand times, alone.
 """
 
 from __future__ import annotations
