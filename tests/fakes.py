@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from noren.core.errors import NorenError
+from noren.core.forge import PullRequest, Status
 from noren.core.model import (
     App,
     Artifact,
@@ -299,6 +300,10 @@ class FakeLedger:
             line = {"seq": len(self.lines) + 1, "app": app, "at": note.at, "rollout": note.rollout}
             self.lines.append(line | {"phase": note.phase, "kind": note.kind, "text": note.text})
 
+    async def forget(self, app: str) -> None:
+        await self.trouble.meet("forget")
+        self.records = {key: record for key, record in self.records.items() if key[0] != app}
+
     async def notes(self, app: str | None, after: int, limit: int) -> Sequence[dict[str, Any]]:
         lines = [line for line in self.lines if app in (None, line["app"])]
         return lines[after:] if after < 0 else [line for line in lines if line["seq"] > after][:limit]
@@ -332,6 +337,31 @@ class FakeNotifier:
         self.told.append((sink, message))
 
 
+class FakeForge:
+    """Pull requests by repository; ``open`` and ``close`` change them. ``told`` are the statuses that were set."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, dict[int, PullRequest]] = {}
+        self.told: list[tuple[str, Status]] = []
+        self.trouble = Trouble()
+
+    async def pulls(self, app: App) -> Sequence[PullRequest]:
+        await self.trouble.meet("pulls")
+        return list(self.open.get(app.repo, {}).values())
+
+    async def tell(self, app: App, status: Status) -> None:
+        await self.trouble.meet("tell")
+        self.told.append((app.name, status))
+
+    def pull(self, app: App, number: int, head: str, *, fork: bool = False, base: str = "main", age: float = 0) -> None:
+        """Open or update a pull request."""
+        made = PullRequest(number=number, head=head, ref=f"refs/pull/{number}/head", base=base, fork=fork, age=age)
+        self.open.setdefault(app.repo, {})[number] = made
+
+    def close(self, app: App, number: int) -> None:
+        self.open[app.repo].pop(number, None)
+
+
 class World:
     """All fakes together; survives a crash of the engine, as the real parts do. ``began``: the wall at time 1000."""
 
@@ -345,6 +375,7 @@ class World:
         self.proxy = FakeProxy()
         self.ledger = FakeLedger()
         self.notifier = FakeNotifier()
+        self.forge = FakeForge()
 
     def ports(self) -> Ports:
         loop = asyncio.get_running_loop()
@@ -357,6 +388,7 @@ class World:
             proxies=dict.fromkeys(Kind, self.proxy),
             ledger=self.ledger,
             notifier=self.notifier,
+            forge=self.forge,
             clock=clock,
         )
 

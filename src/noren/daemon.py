@@ -22,6 +22,7 @@ from noren import outage
 from noren.adapters.backup import restore
 from noren.adapters.builder import Builds
 from noren.adapters.caddy import Caddy
+from noren.adapters.forge import Forges
 from noren.adapters.git import Git
 from noren.adapters.git_version import check_git
 from noren.adapters.haproxy import HAProxy, find_binary
@@ -162,10 +163,11 @@ class _Daemon:
             proxies=dict.fromkeys((Kind.STATIC, Kind.PROCESS), proxy),
             ledger=ledger,
             notifier=self._notifiers,
+            forge=Forges(lambda app: next(iter(self._urls(app)), "")),
             clock=Clock(time.monotonic, utc_now),
             starts=Starts(max(4, 2 * (os.cpu_count() or 1))),
         )
-        self._host = Host(ports, group)
+        self._host = Host(ports, group, self._processes.clear)
 
     async def run(self) -> None:
         """Until someone asks it to end."""

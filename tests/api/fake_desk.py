@@ -51,6 +51,8 @@ STATUS: Json = {
     "waiting": None,
     "schedule": {"next": "2026-11-24T00:00:00.000Z", "last": "2026-11-23T00:00:00.031Z", "result": "unchanged"},
     "urls": ["http://website.example/"],
+    "preview": {"of": "website", "number": 12},
+    "pull_requests": [{"number": 12, "revision": "d" * 40, "preview": None, "reason": "touches nothing"}],
 }
 
 
@@ -170,6 +172,10 @@ class FakeDesk:
 
     async def resume(self, app: str, by: str) -> None:
         self.asked.append(("resume", app, by))
+
+    async def approve(self, app: str, number: int, revision: str, by: str) -> None:
+        self.know(app)
+        self.asked.append(("approve", app, number, revision, by))
 
     async def lift(self, app: str, revision: str, by: str) -> None:
         self.asked.append(("lift", app, revision, by))

@@ -65,7 +65,7 @@ class Git:
         with self._outside(f"looking for {_followed(app)} of {app.repo}"):
             if app.tags:
                 return await self._newest_tag(asked, app.tags)
-            ref = f"refs/heads/{await self._checked(app)}" if app.branch else "HEAD"
+            ref = await self._ref(app)
             refs = await self._remote_refs(asked, ref)
             if ref not in refs:
                 raise await self._no_branch(asked)
@@ -133,6 +133,13 @@ class Git:
 
     def _mirror(self, url: str) -> Mirror:
         return self._mirrors.setdefault(url, Mirror(self._mirrors_dir, url))
+
+    async def _ref(self, app: App) -> str:
+        """A preview follows the ref that its forge keeps for the pull request."""
+        if app.branch is None:
+            return "HEAD"
+        branch = await self._checked(app)
+        return branch if app.preview else f"refs/heads/{branch}"
 
     async def _checked(self, app: App) -> str:
         """The app's branch, once git agrees that a branch can have this name."""

@@ -28,6 +28,7 @@ from noren.core.record import (
     DeliveryRecord,
     MessageRecord,
     Note,
+    PreviewsRecord,
     QuarantineRecord,
     ReceiptRecord,
     Record,
@@ -47,6 +48,7 @@ _TYPES: dict[str, type[Any]] = {
     "receipt": ReceiptRecord,
     "delivery": DeliveryRecord,
     "message": MessageRecord,
+    "previews": PreviewsRecord,
 }
 _NAMES = {kind: name for name, kind in _TYPES.items()}
 
@@ -134,6 +136,15 @@ class SqliteLedger:
                 append(db, app, notes)
             if rows or gone:
                 self._snapshots.keep(db, app, head(db).commits)
+
+        await self._run(write)
+
+    async def forget(self, app: str) -> None:
+        """Remove every record of an app; its history stays."""
+
+        def write(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("DELETE FROM record WHERE app = ?", (app,))
 
         await self._run(write)
 

@@ -97,6 +97,16 @@ class Processes:
         """Every instance that has a process, told by marks alone: what `noren down` stops without a daemon."""
         return self._members.running()
 
+    async def clear(self, app: str) -> None:
+        """Remove what an app that will not come back left: its data, home and logs. Again: no change."""
+        for kind in ("data", "home", "logs"):
+            try:
+                await asyncio.to_thread(remove, self._state / kind / app)
+            except OSError as exc:
+                raise OutsideError(
+                    f"what {app} left could not be removed", seen=str(exc), hint="check the disk; it is tried again"
+                ) from exc
+
     async def guard_logs(self, *others: Path) -> None:
         """Keep the logs of running instances, and these others, within their limits.
 

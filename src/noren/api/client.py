@@ -110,6 +110,10 @@ class Client:
         """End a hold."""
         self._post(_of(app, "resume"))
 
+    def approve(self, app: str, number: int, revision: str) -> None:
+        """Let a commit of a fork's pull request have a preview."""
+        self._post(_of(app, "approve"), number=number, revision=revision)
+
     def lift(self, app: str, revision: str) -> None:
         """Out of quarantine."""
         self._post(_of(app, "lift"), revision=revision)

@@ -87,6 +87,10 @@ class Rules(Protocol):
         """End a hold. Again: no change."""
         ...
 
+    async def approve(self, app: str, number: int, revision: str, by: str) -> None:
+        """Let this commit of a fork's pull request have a preview; refused when it is not its head now."""
+        ...
+
     async def quarantine(self) -> list[Json]:
         """``[{"app", "revision", "reason", "since"}]``, newest first."""
         ...

@@ -75,6 +75,7 @@ class _Routes:
             "hold": self.hold,
             "resume": self.resume,
             "lift": self.lift,
+            "approve": self.approve,
         }
         return [
             *(Route(f"/v1/apps/{{app}}/{name}", _act(verb), methods=["POST"]) for name, verb in verbs.items()),
@@ -149,6 +150,10 @@ class _Routes:
         await self.desk.lift(app, body["revision"], body["by"])
         return {}
 
+    async def approve(self, app: str, body: Json) -> Json:
+        await self.desk.approve(app, body["number"], body["revision"], body["by"])
+        return {}
+
     async def reload(self, _: str, body: Json) -> Json:
         return {"plan": await self.desk.reload(body.get("prune") is True, body.get("dry") is True)}
 
@@ -161,6 +166,7 @@ _FIELDS = {
     "by": str,
     "revision": str,
     "release": int,
+    "number": int,
     "reason": str,
     "prune": bool,
     "dry": bool,

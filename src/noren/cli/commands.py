@@ -17,7 +17,7 @@ from noren.core.errors import NorenError
 
 VERBS = (
     *("init", "up", "down", "check", "status", "releases", "receipt", "events", "logs"),
-    *("deploy", "rollback", "restart", "promote", "abort", "hold", "resume", "quarantine"),
+    *("deploy", "rollback", "restart", "promote", "abort", "hold", "resume", "quarantine", "approve"),
     *("reload", "run", "prove", "demo", "doctor", "install", "backup", "restore"),
 )
 

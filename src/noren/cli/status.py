@@ -83,5 +83,7 @@ def _details(app: Json) -> Iterator[str]:
         yield f"schedule: next {moment(schedule['next'])}{last}" + _result(schedule["result"])
     for entry in app["quarantined"]:
         yield f"quarantined {short(entry['revision'])} since {moment(entry['since'])}: {plain(entry['reason'])}"
+    for pull in app["pull_requests"]:
+        yield f"pull request {pull['number']} at {short(pull['revision'])}: {plain(pull['preview'] or pull['reason'])}"
     if app["last_good"]:
         yield f"last good: release {app['last_good']}"

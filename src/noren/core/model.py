@@ -11,6 +11,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
+from noren.core.forge import Forge, Preview, PullRequests
+
 
 class Kind(StrEnum):
     """How an app serves: by files, by processes, or by the pods of a Kubernetes Deployment."""
@@ -198,6 +200,9 @@ class App:
     triggers: Triggers = field(default_factory=Triggers)
     notify: Notify = Notify.FAILURES
     webhook: Webhook = field(default_factory=Webhook)
+    forge: Forge | None = None
+    pull_requests: PullRequests | None = None
+    preview: Preview | None = None
     run: str | None = None
     instances: int = 1
     strategy: Strategy = Strategy.BLUE_GREEN
@@ -221,6 +226,7 @@ _JOINED = ("image", "kubernetes")  # settings of later: an app without them keep
 _LIVE = (
     *("hosts", "keep", "keep_warm", "release_header", "triggers", "webhook", "drain"),
     *("branch", "tags", "prereleases", "credentials", "watch", "notify"),
+    *("forge", "pull_requests", "preview"),
 )
 
 
@@ -241,7 +247,8 @@ def build_key(app: App, revision: str, rebuilt: str | None = None) -> str:
     Kind counts only for what the builder does with the result (a process keeps its tree).
     """
     parts = [revision, app.repo, app.kind, app.root, app.submodules, asdict(app.build), sorted(app.variables.items())]
-    return _digest([*parts, *filter(None, (app.image, rebuilt))])
+    # What a pull request builds is never taken for a build of the app itself, nor of another pull request.
+    return _digest([*parts, *filter(None, (app.image, rebuilt, app.preview and app.name))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,7 +418,8 @@ class Routing:
     """All that the proxy has to know of one app: whole and idempotent.
 
     ``active`` and ``candidate`` are names of ``backends``; the candidate gets the share ``weight``
-    (0..1) of new requests. ``active`` None: nothing is released yet.
+    (0..1) of new requests. ``active`` None: nothing is released yet. A ``preview`` is kept from search
+    engines and, if it has a login, from strangers.
     """
 
     app: str
@@ -421,6 +429,7 @@ class Routing:
     active: str | None = None
     candidate: str | None = None
     weight: float = 0.0
+    preview: Preview | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from noren.core.forge import PullRequest
 from noren.core.model import App, Artifact, Instance, Observation, Release
 from noren.core.quarantine import Quarantined
 from noren.core.retire import Retiring, Running
@@ -56,6 +57,7 @@ class ReleaseRecord:
     """A release number and what became of it; ``artifact`` None: never built, or pruned.
 
     ``rebuilt`` is the scheduled time it was built for, None for what the commit led to.
+    ``told`` is the state of the commit status that its forge knows.
     """
 
     number: int
@@ -67,6 +69,7 @@ class ReleaseRecord:
     outcome: Outcome | None = None
     reason: str = ""
     rebuilt: str | None = None
+    told: str = ""
 
     @property
     def key(self) -> str:
@@ -150,6 +153,24 @@ class ReceiptRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewsRecord:
+    """The previews of an app: written before one is opened, and again after it is gone.
+
+    ``approved`` are (number, commit) of forks. ``releases`` is the highest number that a release of a preview
+    that is gone had: one that comes back goes on from there, for caches know releases by their number.
+    """
+
+    open: tuple[PullRequest, ...] = ()
+    approved: tuple[tuple[int, str], ...] = ()
+    releases: int = 0
+
+    @property
+    def key(self) -> str:
+        """One per app."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRecord:
     """A webhook that was taken, so that it is known when it comes again."""
 
@@ -185,6 +206,7 @@ Record = (
     | QuarantineRecord
     | ReceiptRecord
     | DeliveryRecord
+    | PreviewsRecord
 )
 
 

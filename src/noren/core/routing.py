@@ -47,6 +47,7 @@ def route(
         active=first.name(app.name) if first else None,
         candidate=second.name(app.name) if second and 0 < weight < 1 else None,
         weight=weight if 0 < weight < 1 else 0.0,
+        preview=app.preview,
     )
 
 

@@ -20,6 +20,7 @@ from noren.core.record import (
     DeliveryRecord,
     MessageRecord,
     Note,
+    PreviewsRecord,
     QuarantineRecord,
     ReceiptRecord,
     Record,
@@ -44,6 +45,7 @@ class Book:
         self.retiring: dict[str, RetiringRecord] = {}
         self.quarantine: dict[str, QuarantineRecord] = {}
         self.messages: dict[str, MessageRecord] = {}
+        self.previews = PreviewsRecord()
         self.deliveries: dict[str, DeliveryRecord] = {}
         self.changed = changed
         self._ledger = ledger
@@ -131,6 +133,8 @@ class Book:
                 self.quarantine[record.key] = record
             case MessageRecord():
                 self.messages[record.key] = record
+            case PreviewsRecord():
+                self.previews = record
             case DeliveryRecord():
                 self.deliveries[record.key] = record
             case ReceiptRecord():
@@ -150,7 +154,7 @@ class Book:
                 self.releases.pop(record.number, None)
             case MessageRecord():
                 self.messages.pop(record.key, None)
-            case AppRecord() | ReceiptRecord() | DeliveryRecord():
+            case AppRecord() | ReceiptRecord() | DeliveryRecord() | PreviewsRecord():
                 pass
             case _:
                 assert_never(record)

@@ -44,7 +44,9 @@ class Desk:
 
     async def status(self) -> list[Json]:
         """Every app."""
-        return [report.status(loop.book, self._urls(loop.book.app)) for loop in self._host.loops.values()]
+        return [
+            report.status(loop.book, self._urls(loop.book.app), loop.left_out) for loop in self._host.loops.values()
+        ]
 
     async def releases(self, app: str) -> list[Json]:
         """Newest first."""
@@ -171,6 +173,10 @@ class Desk:
     async def hold(self, app: str, reason: str, by: str) -> None:
         """Stop triggers."""
         await command.hold(self._host.loop(app), reason, by)
+
+    async def approve(self, app: str, number: int, revision: str, by: str) -> None:
+        """Let a commit of a fork have a preview."""
+        await self._host.previews.approve(self._host.loop(app), number, revision, by)
 
     async def resume(self, app: str, by: str) -> None:
         """End a hold."""

@@ -7,12 +7,14 @@ the others'.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
 from noren.core.errors import NorenError, TrafficError, UsageError
+from noren.core.forge import PullRequest
 from noren.core.model import App, Routing, Triggers, Webhook, build_key, settings_digest
+from noren.core.preview import preview, preview_name
 from noren.core.quarantine import find
 from noren.core.record import AppRecord, ReleaseRecord
 from noren.core.release import superfluous
@@ -22,6 +24,7 @@ from noren.engine.hints import Hints
 from noren.engine.loop import AppLoop
 from noren.engine.poll import Poll, place
 from noren.engine.ports import Ports
+from noren.engine.previews import Previews
 from noren.engine.recover import recover
 from noren.engine.timer import Timer
 
@@ -29,12 +32,17 @@ from noren.engine.timer import Timer
 class Host:
     """The apps by name."""
 
-    def __init__(self, ports: Ports, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, ports: Ports, group: asyncio.TaskGroup, clear: Callable[[str], Awaitable[None]] | None = None
+    ) -> None:
+        """``clear`` removes what an app that will not come back left on the disk."""
         self.ports = ports
         self.loops: dict[str, AppLoop] = {}
         self.changed = asyncio.Condition()
         self._group = group
         self._poll = Poll(ports.source, group)
+        self.previews = Previews(self, group)
+        self._clear = clear
         self._hints: dict[str, Hints] = {}
         self._timer = Timer(ports.source, group)
         self._pruning = asyncio.Event()
@@ -44,6 +52,7 @@ class Host:
         """Take up every app where it was left, then look at the repositories."""
         for app in apps:
             await self._open(app)
+            await self._open_previews(self.loops[app.name])
         for name in await self._absent():
             await self._open_left(name)
         self._group.create_task(self._prune_when_asked(), name="prune")
@@ -52,6 +61,7 @@ class Host:
     def _watch(self) -> None:
         self._poll.watch(self.loops)
         self._timer.watch(self.loops)
+        self.previews.watch(list(self.loops.values()))
 
     def _look_away(self) -> None:
         self._poll.stop()
@@ -69,15 +79,20 @@ class Host:
         """A webhook tells that something happened; returns once that is durable, raises StateError."""
         loop = self.loop(app)
         if app not in self._hints:
-            self._hints[app] = Hints(loop.book, self.ports.ledger, lambda: self._poll.hint(loop.book.app))
+            self._hints[app] = Hints(loop.book, self.ports.ledger, lambda: self._hinted(loop))
         await self._hints[app].take(delivery)
+
+    def _hinted(self, loop: AppLoop) -> None:
+        self._poll.hint(loop.book.app)
+        self.previews.hint(loop.book.app.name)
 
     # --- settings ---------------------------------------------------------------------------
 
     def plan(self, apps: Mapping[str, App], prune: bool) -> list[str]:
         """What ``change`` would do, a line each; raises UsageError when an app would go without ``prune``."""
         lines = [f"{name}: new app" for name in apps if name not in self.loops]
-        for name, loop in self.loops.items():
+        loops = {name: loop for name, loop in self.loops.items() if loop.book.app.preview is None}
+        for name, loop in loops.items():
             after = apps.get(name)
             if after is None:
                 lines.append(f"{name}: removed, its instances are stopped")
@@ -87,7 +102,7 @@ class Host:
                 lines.append(f"{name}: changed, a new release of the same revision")
             elif after != loop.book.app:
                 lines.append(f"{name}: changed, no new release needed")
-        removed = [name for name in self.loops if name not in apps]
+        removed = [name for name in loops if name not in apps]
         if removed and not prune:
             raise UsageError(
                 f"{', '.join(removed)} would be removed", hint="noren reload --prune, or put it back into the settings"
@@ -108,11 +123,18 @@ class Host:
                         await self._change(self.loops[app.name], app)
                     else:
                         await self._open(app)
-                for name in [n for n in self.loops if n not in apps]:
-                    await self._close(self.loops[name])
-                    del self.loops[name]
+                    await self._open_previews(self.loops[app.name])
+                for loop in [n for n in self.loops.values() if n.book.app.preview is None]:
+                    if loop.book.app.name not in apps:
+                        await self._remove(loop)
             finally:
                 self._watch()
+
+    async def _remove(self, loop: AppLoop) -> None:
+        for pull in loop.book.previews.open:
+            await self._close_preview(loop, pull.number)
+        await self._close(loop, "removed from the settings")
+        del self.loops[loop.book.app.name]
 
     def _gives_away(self, app: App) -> bool:
         known = self.loops.get(app.name)
@@ -121,9 +143,12 @@ class Host:
     async def _open(self, app: App) -> None:
         await self._caught_up(await self._take_up(app))
 
-    async def _take_up(self, app: App) -> AppLoop:
+    async def _take_up(self, app: App, releases: int = 0) -> AppLoop:
+        """``releases``: the number that the releases of a new app go on from."""
         book = Book(app, self.ports.ledger, self.ports.clock, self.changed)
         await book.load()
+        if book.record.releases < releases:
+            await book.save(replace(book.record, releases=releases))
         loop = AppLoop(book, self.ports, self._group, self._pruning.set)
         self.loops[app.name] = loop
         await recover(loop)
@@ -189,7 +214,7 @@ class Host:
             note = loop.book.note("trigger", f"settings changed: {revision[:12]} again")
             await loop.want(record, Wanted(revision=revision, trigger=SETTINGS), note)
 
-    async def _close(self, loop: AppLoop) -> None:
+    async def _close(self, loop: AppLoop, why: str) -> None:
         """No new requests, let the running ones end, stop; its records stay for the case that it comes back.
 
         Raises TrafficError with nothing changed when the proxy does not answer.
@@ -211,14 +236,80 @@ class Host:
             await self._end(loop)
             ended = book.record.active and replace(book.record.active, instances=())
             gone = replace(book.record, active=ended, healing=None)
-            notes = [book.note("app", "removed from the settings")]
+            notes = [book.note("app", why)]
             await book.save(gone, drop=list(book.retiring.values()), notes=notes)
+
+    # --- previews of pull requests ----------------------------------------------------------
+
+    def find(self, app: str) -> AppLoop | None:
+        """An app that runs, previews included."""
+        return self.loops.get(app)
+
+    def taken(self, host: str, name: str) -> str | None:
+        """The app other than ``name`` that has this host."""
+        return next((n for n, loop in self.loops.items() if n != name and host in loop.book.app.hosts), None)
+
+    async def open_preview(self, parent: AppLoop, pull: PullRequest) -> AppLoop:
+        """Take a preview up, or change it to what it should be now; written down before."""
+        async with self._changing:
+            async with parent.turn:
+                record = parent.book.previews
+                others = tuple(each for each in record.open if each.number != pull.number)
+                pulls = (*others, replace(pull, age=0.0))
+                if set(pulls) != set(record.open):
+                    await parent.book.save(replace(record, open=pulls))
+            app = preview(parent.book.app, pull)
+            known = self.loops.get(app.name)
+            if known is not None:
+                await self._change(known, app)
+                return known
+            return await self._take_up(app, record.releases)
+
+    async def close_preview(self, parent: AppLoop, number: int) -> None:
+        """End a preview and forget all of it: instances, route, refs, records, folders, and soon its builds."""
+        async with self._changing:
+            await self._close_preview(parent, number)
+
+    async def _close_preview(self, parent: AppLoop, number: int) -> None:
+        name = preview_name(parent.book.app.name, number)
+        loop = self.loops.get(name) or await self._unopened(name)
+        releases = 0
+        if loop is not None:
+            await self._close(loop, f"pull request {number} has no preview any more")
+            for release in loop.book.releases.values():
+                await self.ports.source.forget(release.app, release.number)
+            releases = loop.book.record.releases
+            self.loops.pop(name, None)
+        await self.ports.ledger.forget(name)
+        if self._clear is not None:
+            await self._clear(name)
+        async with parent.turn:
+            record = parent.book.previews
+            left = tuple(pull for pull in record.open if pull.number != number)
+            await parent.book.save(replace(record, open=left, releases=max(record.releases, releases)))
+        self._pruning.set()
+
+    async def _unopened(self, name: str) -> AppLoop | None:
+        """A preview that was not taken up at the start, because previews are no longer wanted."""
+        records = await self.ports.ledger.load(name)
+        app = next((record.app for record in records if isinstance(record, ReleaseRecord)), None)
+        return await self._take_up(app) if app else None
+
+    async def _open_previews(self, parent: AppLoop) -> None:
+        """Those that were there, as the settings want them now; what became of their pull requests is asked later."""
+        for pull in parent.book.previews.open if parent.book.app.pull_requests else ():
+            app = preview(parent.book.app, pull)
+            if app.name in self.loops:
+                await self._change(self.loops[app.name], app)
+            else:
+                await self._open(app)
 
     # --- the end ----------------------------------------------------------------------------
 
     async def stop(self) -> None:
         """End every instance; the records say what to start again."""
         self._look_away()
+        self.previews.stop()
         for loop in self.loops.values():
             loop.tasks.cancel_all()
         await _all(self._end(loop) for loop in self.loops.values())
@@ -226,6 +317,7 @@ class Host:
     def leave(self) -> None:
         """Stop deciding and let everything run: the next start adopts it."""
         self._look_away()
+        self.previews.stop()
         for loop in self.loops.values():
             loop.tasks.cancel_all()
 

@@ -36,6 +36,7 @@ from noren.engine.rebuild import Rebuilder
 from noren.engine.retire import Retirer
 from noren.engine.router import Router
 from noren.engine.shared import Shared
+from noren.engine.statuses import Statuses
 from noren.engine.tasks import Tasks
 from noren.engine.tell import Teller
 
@@ -51,6 +52,9 @@ class AppLoop:
         self.book, self.ports, self.tasks, self.turn = book, ports, shared.tasks, shared.turn
         self.shared = shared
         self.router = Router(shared)
+        self.statuses = Statuses(shared)
+        self.left_out: dict[int, tuple[str, str]] = {}  # pull requests without a preview: their head, and why
+        self.preview_problem = ""
         self.retirer = Retirer(shared, self.router, superfluous)
         self.healer = Healer(shared, self.router, self.retirer, watch=self.watch, roll_back=self.roll_back)
         self.teller = Teller(shared)
@@ -271,6 +275,7 @@ class AppLoop:
         note = self.book.note("rollout", f"{rollout.kind} to release {rollout.number}: {rollout.trigger}", rollout)
         await self.book.save(replace(record, rollouts=rollout.id), started, *put, drop=drop, notes=[note])
         await self.take(e.Begun(rollout=rollout.id))
+        self.statuses.tell()
         return rollout.id
 
     # --- the rollout under way --------------------------------------------------------------
@@ -369,6 +374,7 @@ class AppLoop:
             self.retirer.retire(retiring)
         self.retirer.make_room()
         self.healer.check()
+        self.statuses.tell()
         self._superfluous()
         if conclusion.retry_in is None:
             await self.next()

@@ -72,7 +72,7 @@ class Poll:
             problems = await self._looked(loops, trigger, hinted)
             failures = failures + 1 if len(problems) == len(loops) else 0
             await _say(loops, problems, said)
-            await _pause(interval, failures, hinted)
+            await pause(interval, failures, hinted)
 
     async def _looked(self, loops: Sequence[AppLoop], trigger: str, hinted: asyncio.Event) -> dict[str, str]:
         try:
@@ -102,7 +102,7 @@ class Poll:
         return problems
 
 
-async def _pause(interval: float | None, failures: int, hinted: asyncio.Event) -> None:
+async def pause(interval: float | None, failures: int, hinted: asyncio.Event) -> None:
     """Until the next look: the interval, longer while the repository cannot be reached, shorter for a hint."""
     usual = interval or USUAL
     wait = min(max(usual, SLOWEST), usual * 2 ** min(failures, 10)) if failures else interval

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from noren.core.forge import PullRequest, Status
 from noren.core.model import (
     App,
     Artifact,
@@ -165,6 +166,10 @@ class Ledger(Protocol):
         """Write, remove and append in one transaction, durable (fsync) on return."""
         ...
 
+    async def forget(self, app: str) -> None:
+        """Remove every record of an app that will not come back; its history stays. Again: no change."""
+        ...
+
     async def notes(self, app: str | None, after: int, limit: int) -> Sequence[dict[str, Any]]:
         """History lines with ``seq`` > ``after``, oldest first; a negative ``after``: the newest ``-after``."""
         ...
@@ -183,6 +188,18 @@ class Notifier(Protocol):
 
     async def send(self, sink: str, message: dict[str, Any]) -> None:
         """One message, within a minute; raises OutsideError. Again: told twice, with the same ``id``."""
+        ...
+
+
+class Forge(Protocol):
+    """The API of the app's forge. Raises OutsideError when it cannot be asked, or refuses."""
+
+    async def pulls(self, app: App) -> Sequence[PullRequest]:
+        """Every open pull request of the repository."""
+        ...
+
+    async def tell(self, app: App, status: Status) -> None:
+        """Set a commit status, with the address of the app. Again: replaced by the same."""
         ...
 
 
@@ -205,5 +222,6 @@ class Ports:
     proxies: Mapping[Kind, Proxy]
     ledger: Ledger
     notifier: Notifier
+    forge: Forge
     clock: Clock
     starts: Starts = field(default_factory=lambda: Starts(8))

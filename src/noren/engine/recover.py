@@ -35,6 +35,7 @@ async def recover(loop: AppLoop) -> None:
     for record in list(loop.book.retiring.values()):
         loop.retirer.retire(record)
     loop.teller.deliver()
+    loop.statuses.tell()
 
 
 async def _resume(loop: AppLoop, adopted: Sequence[Instance]) -> None:

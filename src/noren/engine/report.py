@@ -6,10 +6,12 @@ Called by ``desk.py`` for ``noren status`` and ``noren releases``; the receipt i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from noren.core.preview import preview_name
 from noren.core.record import ReleaseRecord
 from noren.core.rollout import Rollout
 from noren.core.timetable import moment, next_after, rfc3339
@@ -19,8 +21,10 @@ from noren.engine.book import Book
 IDLE = "idle"  # the phase of an app without a rollout under way
 
 
-def status(book: Book, urls: Sequence[str]) -> dict[str, Any]:
-    """One app of ``noren status``."""
+def status(
+    book: Book, urls: Sequence[str], left_out: Mapping[int, tuple[str, str]] = MappingProxyType({})
+) -> dict[str, Any]:
+    """One app of ``noren status``; ``left_out`` are pull requests without a preview."""
     record = book.record
     rollout = book.rollout.rollout if book.rollout else None
     return {
@@ -37,7 +41,19 @@ def status(book: Book, urls: Sequence[str]) -> dict[str, Any]:
         "waiting": _waiting(book),
         "schedule": _schedule(book),
         "urls": list(urls),
+        "preview": {"of": preview.of, "number": preview.number} if (preview := book.app.preview) else None,
+        "pull_requests": _pull_requests(book, left_out),
     }
+
+
+def _pull_requests(book: Book, left_out: Mapping[int, tuple[str, str]]) -> list[dict[str, Any]]:
+    shown = [_pull(p.number, p.head, preview_name(book.app.name, p.number), "") for p in book.previews.open]
+    left = [_pull(number, head, None, reason) for number, (head, reason) in left_out.items()]
+    return sorted(shown + left, key=lambda pull: pull["number"], reverse=True)
+
+
+def _pull(number: int, head: str, preview: str | None, reason: str) -> dict[str, Any]:
+    return {"number": number, "revision": head, "preview": preview, "reason": reason}
 
 
 def _active(book: Book) -> dict[str, Any] | None:

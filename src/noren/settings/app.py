@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from noren.core.forge import PullRequests
 from noren.core.model import (
     App,
     Build,
@@ -57,6 +58,8 @@ def effective_app(name: str, table: AppTable, outside: Outside) -> App:
         secrets=outside.secrets,
         static=_static(written),
         verify=_verify(written, kind),
+        forge=outside.forge,
+        pull_requests=_previews(written, outside),
         **{key: make(**written[key].written()) for key, make in _SECTIONS.items() if key in written},
         **plain,
     )
@@ -71,6 +74,13 @@ def _triggers(written: dict[str, Any]) -> Triggers:
     if "windows" in values:
         values["windows"] = tuple(values["windows"])
     return Triggers(**values)
+
+
+def _previews(written: dict[str, Any], outside: Outside) -> PullRequests | None:
+    if "pull_requests" not in written:
+        return None
+    values = {key: value for key, value in written["pull_requests"].written().items() if key != "env_file"}
+    return PullRequests(**values, login=outside.login, secrets=outside.preview_secrets)
 
 
 def _static(written: dict[str, Any]) -> Static:

@@ -21,11 +21,12 @@ from noren.settings.quantity import write_duration, write_size
 _DURATIONS = frozenset(
     (
         *("keep_warm", "min_ready", "timeout", "interval", "deadline", "bake_time"),
-        *("requests", "connections", "grace", "poll"),
+        *("requests", "connections", "grace", "poll", "ttl"),
     )
 )
 _SIZES = frozenset({"memory", "log"})
-_INTERNAL = frozenset({"name", "secrets", "credentials"})
+_INTERNAL = frozenset({"name", "secrets", "credentials", "preview"})
+_HIDDEN = frozenset({"login", "secrets"})
 
 
 def effective(settings: Settings) -> str:
@@ -52,9 +53,13 @@ def _app(app: App) -> Iterator[str]:
     values |= asdict(app.credentials) | {"env": dict(app.env)}
     if app.kind is Kind.STATIC:
         values["static"] |= {"cache_control": dict(app.static.cache_control)}
+    if app.pull_requests is not None:
+        values["pull_requests"] = {k: v for k, v in asdict(app.pull_requests).items() if k not in _HIDDEN}
     yield from _lines(f"apps.{app.name}", values)
     for name, _ in app.secrets:
         yield f'# from env_file: {name} = "***"'
+    for name, _ in app.pull_requests.secrets if app.pull_requests else ():
+        yield f'# from pull_requests.env_file: {name} = "***"'
 
 
 def _lines(name: str, values: Mapping[str, Any]) -> Iterator[str]:

@@ -34,6 +34,8 @@ _SECTIONS: Mapping[str, type[tables.Table]] = {
     "static": tables.StaticTable,
     "triggers": tables.TriggersTable,
     "webhook": tables.WebhookTable,
+    "forge": tables.ForgeTable,
+    "pull_requests": tables.PullRequestsTable,
     "ready": tables.ReadyTable,
     "verify": tables.VerifyTable,
     "drain": tables.DrainTable,

@@ -41,7 +41,7 @@ def _checked(path: Path, raw: dict[str, Any], text: str) -> Settings:
     apps = {name: table(value) for name, value in table(merged.get("apps")).items()}
     found = {name: _app(name, app, problems) for name, app in apps.items()}
     host = (*rules.server(table(merged.get("server"))), *rules.notify(table(merged.get("notify"))))
-    for key, sentence_ in (*rules.claims(apps), *host):
+    for key, sentence_ in (*rules.claims(apps), *rules.previews(apps), *host):
         problems.add(key, sentence_)
     outside.look_host(table(merged.get("notify")), problems)
     file = _validated(merged, problems)

@@ -22,6 +22,22 @@ def host(value: object) -> str:
     return "/".join([_name(name), *_segments(path)])
 
 
+NUMBER = "{number}"
+
+
+def preview_host(value: object) -> str:
+    """As ``host``, with ``{number}`` in it once; raises ValueError."""
+    if not isinstance(value, str) or value.count(NUMBER) != 1:
+        raise ValueError('must be a host with {number} in it, such as "pr-{number}.example.org"')
+    return host(value.replace(NUMBER, "4711")).replace("4711", NUMBER)
+
+
+def previews(template: str) -> re.Pattern[str]:
+    """Matches every host that a template of previews can become."""
+    before, _, after = template.partition(NUMBER)
+    return re.compile(rf"{re.escape(before)}[1-9][0-9]*{re.escape(after)}")
+
+
 def _name(name: str) -> str:
     if not name.isascii():
         raise ValueError(f"must be written in ASCII{_punycode(name)}")

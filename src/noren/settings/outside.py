@@ -6,12 +6,14 @@ missing is told now and not in the middle of an upgrade.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from noren.settings import envfile
+from noren.core.forge import Forge
+from noren.settings import document, envfile, forge
 from noren.settings.positions import Path as Key
 from noren.settings.problems import Problems
 from noren.settings.repository import repository
@@ -25,16 +27,24 @@ class Outside:
     ssh_key_file: str | None = None
     known_hosts_file: str | None = None
     secrets: tuple[tuple[str, str], ...] = ()
+    forge: Forge | None = None
+    preview_secrets: tuple[tuple[str, str], ...] = ()
+    login: str | None = None
 
 
 def look(table: dict[str, Any], place: Key, problems: Problems) -> Outside:
     """Resolve what the app names; what is wrong is added to the problems."""
     folder = problems.path.parent
+    repo = _repo(table.get("repo"), (*place, "repo"), problems)
+    previews = document.table(table.get("pull_requests"))
     return Outside(
-        repo=_repo(table.get("repo"), (*place, "repo"), problems),
+        repo=repo,
         ssh_key_file=_file(table.get("ssh_key_file"), folder, (*place, "ssh_key_file"), problems),
         known_hosts_file=_file(table.get("known_hosts_file"), folder, (*place, "known_hosts_file"), problems),
         secrets=_secrets(table.get("env_file"), folder, (*place, "env_file"), problems),
+        forge=_forge(table, repo, place, problems),
+        preview_secrets=_secrets(previews.get("env_file"), folder, (*place, "pull_requests", "env_file"), problems),
+        login=_login(previews.get("auth_env")),
     )
 
 
@@ -49,6 +59,24 @@ def _repo(value: object, place: Key, problems: Problems) -> str:
     except (ValueError, OSError, RuntimeError) as exc:
         problems.add(place, str(exc))
         return ""
+
+
+def _forge(table: dict[str, Any], repo: str, place: Key, problems: Problems) -> Forge | None:
+    if "forge" not in table and "pull_requests" not in table:
+        return None
+    try:
+        return forge.forge(document.table(table.get("forge")), repo, table.get("token_env"))
+    except ValueError as exc:
+        problems.add((*place, "forge" if "forge" in table else "pull_requests"), str(exc))
+        return None
+
+
+def _login(name: object) -> str | None:
+    """The digest of ``user:password``; "" where the variable is not there, which lets nobody in."""
+    if not isinstance(name, str):
+        return None
+    said = os.environ.get(name, "")
+    return hashlib.sha256(said.encode()).hexdigest().upper() if ":" in said else ""
 
 
 def _file(value: object, folder: Path, place: Key, problems: Problems) -> str | None:

@@ -6,10 +6,11 @@ errors are told together with all others.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from noren.settings import hosts, quantity
+from noren.settings import document, hosts, quantity
 from noren.settings.defaults import kind_of, unfit
 from noren.settings.document import items
 from noren.settings.positions import Path as Key
@@ -27,6 +28,9 @@ def app(table: dict[str, Any]) -> Iterator[Finding]:
         yield ("run",), "is missing: a process needs the command that serves on $PORT"
     if "tags" in table and "branch" in table:
         yield ("tags",), "is followed instead of a branch: keep one of branch and tags"
+    previews = document.table(table.get("pull_requests"))
+    if "pull_requests" in table and "hosts" not in previews:
+        yield ("pull_requests",), 'needs hosts, such as "pr-{number}.example.org"'
     if "ssh_key_file" in table and "known_hosts_file" not in table:
         yield ("known_hosts_file",), "is missing: without it nobody can tell the Git server from an impostor"
 
@@ -48,6 +52,23 @@ def claims(apps: dict[str, dict[str, Any]]) -> Iterator[Finding]:
             other = claimed.setdefault(entry, name)
             if other != name or entry in entries[:index]:
                 yield ("apps", name, "hosts", index), _claimed(entry, name, other)
+
+
+def previews(apps: dict[str, dict[str, Any]]) -> Iterator[Finding]:
+    """Previews that would take the name or a host of an app, or of the previews of another."""
+    claimed = {entry: name for name, table in apps.items() for entry in hosts.spelled(items(table.get("hosts")))}
+    templates: dict[str, str] = {}
+    for name, table in apps.items():
+        template = document.table(table.get("pull_requests")).get("hosts")
+        if not isinstance(template, str) or template.count(hosts.NUMBER) != 1:
+            continue
+        place = ("apps", name, "pull_requests", "hosts")
+        for taken in (entry for entry in claimed if entry and hosts.previews(template.lower()).fullmatch(entry)):
+            yield place, f"may become {taken}, which is a host of {claimed[taken]}"
+        for other in (other for other in apps if re.fullmatch(rf"{re.escape(name)}-pr-[0-9]+", other)):
+            yield ("apps", other), f"has the name of a preview of {name}: give it another"
+        if (first := templates.setdefault(template.lower(), name)) != name:
+            yield place, f"is also that of the previews of {first}"
 
 
 def _claimed(entry: str, name: str, other: str) -> str:

@@ -14,6 +14,7 @@ from noren.settings.words import (
     Branch,
     Command,
     Duration,
+    ForgeName,
     Glob,
     Host,
     Inside,
@@ -24,6 +25,7 @@ from noren.settings.words import (
     Ports,
     Positive,
     Schedule,
+    PreviewHost,
     Size,
     StrategyName,
     Tags,
@@ -73,6 +75,22 @@ class TriggersTable(Table):
 
 class WebhookTable(Table):
     secret_env: Variable = _about("Variable of the daemon that holds the secret of the webhook.")
+
+
+class ForgeTable(Table):
+    kind: ForgeName = _about("The dialect of its API; Forgejo is gitea. Default: told from the address of repo.")
+    url: Text = _about("Where people find it; default: the host of repo.")
+    project: Text = _about("Owner and name; default: the path of repo.")
+    token_env: Variable = _about("Variable of the daemon that holds the token; default: token_env of the app.")
+
+
+class PullRequestsTable(Table):
+    hosts: PreviewHost = _about("Where a preview is served; {number} is that of its pull request.")
+    limit: int = _about("Previews at once; the newest pull requests have them.", ge=1, le=50)
+    ttl: Positive = _about("A preview goes when nothing has happened to its pull request for so long.")
+    forks: bool = _about("Commits of forks may have a preview too, each after noren approve.")
+    auth_env: Variable = _about("Variable of the daemon that holds user:password for the previews.")
+    env_file: Text = _about("Secrets of previews; they never get those of the app.")
 
 
 class ReadyTable(Table):
@@ -130,6 +148,8 @@ class AppTable(Table):
     triggers: TriggersTable = _about("What makes Noren look for a new revision.")
     webhook: WebhookTable = _about("How the Git server tells of a push.")
     notify: NotifyName = _about("Of which outcomes [notify] tells.")
+    forge: ForgeTable = _about("The API that is told of releases and asked for pull requests.")
+    pull_requests: PullRequestsTable = _about("A preview of each pull request.")
     run: Command = _about("Shell command of a process; it must listen on $PORT.")
     instances: int = _about("Copies that run side by side.", ge=1, le=100)
     strategy: StrategyName = _about("How traffic moves to a new release.")

@@ -14,7 +14,9 @@ from noren.adapters.haproxy.view import (
     CACHE_CONTROL,
     CANDIDATE,
     HEADERS,
+    LOGINS,
     NAMES,
+    PREVIEWS,
     ROUTES,
     SITES,
     WEIGHT,
@@ -24,8 +26,8 @@ from noren.adapters.haproxy.view import (
 )
 
 # What is looked up by slot first, then what leads to a slot, and the way in last; taken away the other way round.
-_FILL = (NAMES, SITES, CACHE_CONTROL, HEADERS, CANDIDATE, ACTIVE, WEIGHT, ROUTES)
-_CLEAR = (ROUTES, WEIGHT, CANDIDATE, ACTIVE, HEADERS, CACHE_CONTROL, SITES, NAMES)
+_FILL = (NAMES, SITES, CACHE_CONTROL, HEADERS, LOGINS, PREVIEWS, CANDIDATE, ACTIVE, WEIGHT, ROUTES)
+_CLEAR = (ROUTES, WEIGHT, CANDIDATE, ACTIVE, PREVIEWS, LOGINS, HEADERS, CACHE_CONTROL, SITES, NAMES)
 
 
 @dataclass(frozen=True, slots=True)

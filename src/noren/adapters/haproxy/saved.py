@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from noren.adapters.haproxy.table import Table
+from noren.core.forge import Preview
 from noren.core.model import Backend, Routing, Server
 
 
@@ -30,6 +31,7 @@ def load(text: str) -> Table:
 def _routing(data: dict[str, Any]) -> Routing:
     data["hosts"] = tuple(data["hosts"])
     data["backends"] = tuple(_backend(each) for each in data["backends"])
+    data["preview"] = Preview(**data["preview"]) if data.get("preview") else None
     return Routing(**data)
 
 

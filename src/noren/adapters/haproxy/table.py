@@ -16,8 +16,10 @@ from noren.adapters.haproxy.view import (
     CACHE_CONTROL,
     CANDIDATE,
     HEADERS,
+    LOGINS,
     MAPS,
     NAMES,
+    PREVIEWS,
     ROUTES,
     SITES,
     SLOTS,
@@ -32,6 +34,7 @@ from noren.core.errors import TrafficError
 from noren.core.model import Backend, Routing, Server
 
 DEEPEST = 8
+_NOBODY = "-"  # no digest: a login whose variable is missing lets nobody in
 _WATCH = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down"
 
 
@@ -88,6 +91,10 @@ class Table:
             yield ROUTES, *route(host, routing.app)
         if routing.release_header:
             yield HEADERS, routing.app, "1"
+        if routing.preview:
+            yield PREVIEWS, routing.app, "1"
+        if routing.preview and routing.preview.login is not None:
+            yield LOGINS, routing.app, routing.preview.login or _NOBODY
         if routing.active:
             yield ACTIVE, routing.app, self.slot(routing.active)
         if routing.candidate and routing.weight > 0:

@@ -12,7 +12,8 @@ from enum import StrEnum
 
 ROUTES, ACTIVE, CANDIDATE, WEIGHT = "routes.map", "active.map", "candidate.map", "weight.map"
 NAMES, HEADERS, SITES, CACHE_CONTROL = "names.map", "headers.map", "sites.map", "cache_control.map"
-MAPS = (ROUTES, ACTIVE, CANDIDATE, WEIGHT, NAMES, HEADERS, SITES, CACHE_CONTROL)
+PREVIEWS, LOGINS = "previews.map", "logins.map"
+MAPS = (ROUTES, ACTIVE, CANDIDATE, WEIGHT, NAMES, HEADERS, SITES, CACHE_CONTROL, PREVIEWS, LOGINS)
 
 # Five releases at once (active, candidate, three retiring) of 51 apps; each costs 18 kB of memory.
 SLOTS = 256
