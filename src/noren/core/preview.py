@@ -33,6 +33,7 @@ def preview(parent: App, pull: PullRequest) -> App:
         parent,
         name=preview_name(parent.name, pull.number),
         branch=pull.ref,
+        tags=None,
         watch=("**",),
         hosts=(wanted.hosts.replace("{number}", str(pull.number)),),
         keep=_KEEP,

@@ -23,11 +23,11 @@ def forge(written: dict[str, Any], repo: str, token_env: object) -> Forge:
     url = str(written.get("url", url)).rstrip("/")
     project = str(written.get("project", project))
     kind = str(written.get("kind", _kind(url)))
+    if url and not _safe(url):
+        raise ValueError("url must be https://host, or http:// to this machine: the token goes there")
     missing = [name for name, value in (("kind", kind), ("url", url), ("project", project)) if not value]
     if missing:
         raise ValueError(f"{', '.join(missing)} of the forge cannot be told from repo: write forge.{missing[0]}")
-    if not _safe(url):
-        raise ValueError("url must be https://host, or http:// to this machine: the token goes there")
     if kind not in list(ForgeKind):
         raise ValueError(f"kind must be {', '.join(ForgeKind)}")
     token = written.get("token_env", token_env)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6, "KiB": 2**10, "KB": 10**3, "B": 1}
 
-DURATION = r"^([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h)$"
+DURATION = r"^([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)$"
 SIZE = r"^([0-9]{1,9})(B|KB|MB|GB|KiB|MiB|GiB)$"
 PORTS = r"^([0-9]{1,5})-([0-9]{1,5})$"
 
@@ -24,7 +24,7 @@ def _parts(pattern: str, value: object, rule: str) -> tuple[str, str]:
 
 
 def duration(value: object) -> float:
-    """Seconds of ``"250ms"``, ``"30s"``, ``"10m"`` or ``"1h"``."""
+    """Seconds of ``"250ms"``, ``"30s"``, ``"10m"``, ``"1h"`` or ``"7d"``."""
     number, unit = _parts(DURATION, value, 'must be a duration such as "250ms", "30s", "10m" or "1h"')
     return round(float(number) * _SECONDS[unit], 6)
 
