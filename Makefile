@@ -5,12 +5,13 @@ ARGS ?=
 # When make was called: the demo says how long the first page took from there, with what was installed for it.
 BEGAN := $(shell date +%s)
 
-.PHONY: help install demo test test-kubernetes check format bench proofs proofs-full prove prove-night prove-mutants sweep clean lock faults
+.PHONY: help install demo test test-kubernetes check format bench proofs proofs-full prove prove-night prove-mutants sweep clean lock faults test-forge
 
 help:
 	@echo "make demo     the main job, on the team's sample repositories (ARGS=--once ends by itself)"
 	@echo "make test     all tests that run anywhere in a few minutes"
 	@echo "make test-kubernetes   the tests on a real one-node cluster that is built, started and removed"
+	@echo "make test-forge   pushes, webhooks, pull requests and statuses with a real Gitea, which it builds first (Go)"
 	@echo "make check    format, lint, types, import rules, docs"
 	@echo "make proofs   the proofs of what the README promises, in their short form"
 	@echo "make proofs-full   the proofs in their long form: more than an hour"
@@ -43,6 +44,15 @@ test: install
 
 test-kubernetes: install
 	@$(BIN)/python -m tests.kubernetes.cluster -- $(abspath $(BIN))/pytest -m "not slow" tests/kubernetes $(ARGS)
+
+# Gitea is a module of Go like others: ten minutes the first time, seconds after that.
+GITEA := $(CURDIR)/tests/forge/gitea/build/gitea
+test-forge: install
+	@if command -v go >/dev/null && command -v cc >/dev/null; then \
+	  cd tests/forge/gitea && nice go build -tags 'sqlite sqlite_unlock_notify' -o $(GITEA) code.gitea.io/gitea && \
+	  static=$$(go list -m -f '{{.Dir}}' code.gitea.io/gitea) && cd $(CURDIR) && \
+	  GITEA=$(GITEA) GITEA_STATIC=$$static $(BIN)/pytest -s tests/forge/test_gitea.py $(ARGS); \
+	else echo "skipped: the tests with a real forge build Gitea, and Go 1.26 or a C compiler is missing"; fi
 
 check: install
 	@$(BIN)/ruff format --check src tests bench examples
