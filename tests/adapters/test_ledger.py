@@ -20,6 +20,7 @@ from noren.adapters.database import SCHEMA_VERSION
 from noren.adapters.ledger import SqliteLedger
 from noren.adapters.seal import seal
 from noren.core.errors import StateError
+from noren.core.forge import PullRequest
 from noren.core.model import (
     App,
     Artifact,
@@ -43,6 +44,7 @@ from noren.core.record import (
     DeliveryRecord,
     MessageRecord,
     Note,
+    PreviewsRecord,
     QuarantineRecord,
     ReceiptRecord,
     Record,
@@ -140,6 +142,11 @@ RECORDS: list[Record] = [
     RetiringRecord(retiring=Retiring(running=Running(release=3, rollout=4), phase=RetirePhase.WARM)),
     QuarantineRecord(quarantined=Quarantined(revision="q", settings="s", reason="r", since="T")),
     DeliveryRecord(delivery="0f", at="T"),
+    PreviewsRecord(
+        open=(PullRequest(number=12, head="a" * 40, ref="refs/pull/12/head", base="main", fork=True),),
+        approved=((12, "a" * 40),),
+        releases=3,
+    ),
     MessageRecord(id="website/7", body="{}", sinks=("webhook", "command")),
 ]
 NOTE = Note(at="T1", text="begun", kind="rollout", rollout=2, phase="queued")

@@ -298,4 +298,4 @@ def test_status_imports_nothing_slow(daemon: Daemon) -> None:
 
 
 def test_the_verbs_of_the_contract_are_there() -> None:
-    assert len(VERBS) == len(set(VERBS)) == 25
+    assert len(VERBS) == len(set(VERBS)) == 26
