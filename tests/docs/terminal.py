@@ -63,7 +63,7 @@ class Terminal:
         """Type this; what it said."""
         line = self.here(line)
         done = subprocess.run(
-            ["bash", "-ec", line], cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=50
+            ["bash", "-ec", line], cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=150
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         self.said += f"$ {line}\n{done.stdout}"

@@ -21,7 +21,7 @@ from tests.docs.terminal import Terminal
 
 TUTORIALS = [page for page in PAGES if page.parent.name == "tutorial"]
 OTHERS = [page for page in PAGES if page not in TUTORIALS and blocks(page, "sh")]
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 SECRET = "walk-through-secret"
 
 # What is proved by another file that says these words, for it takes minutes or changes the machine.
