@@ -5,7 +5,7 @@ ARGS ?=
 # When make was called: the demo says how long the first page took from there, with what was installed for it.
 BEGAN := $(shell date +%s)
 
-.PHONY: help install demo test test-kubernetes check format bench proofs proofs-full prove prove-night prove-mutants sweep clean lock faults test-forge
+.PHONY: help install demo test test-kubernetes check format bench bench-kubernetes proofs proofs-full prove prove-night prove-mutants sweep clean lock faults test-forge
 
 help:
 	@echo "make demo     the main job, on the team's sample repositories (ARGS=--once ends by itself)"
@@ -21,6 +21,7 @@ help:
 	@echo "make prove-mutants   each fault put into Noren on purpose must be found"
 	@echo "make sweep    kills the daemon after every durable step, harms every file of its state: hours"
 	@echo "make bench    speed and size, as tables"
+	@echo "make bench-kubernetes   what an upgrade loses in a plain cluster, as a table"
 	@echo "make install  everything into .venv, noren included"
 
 install: $(BIN)/.installed
@@ -76,6 +77,9 @@ proofs-full: install
 
 faults: install
 	@$(BIN)/pytest -s -m slow --timeout=3600 tests/proofs/test_faults.py tests/proofs/test_kills.py tests/proofs/test_proxy_upgrades.py $(ARGS)
+
+bench-kubernetes: install
+	@$(BIN)/python -m tests.kubernetes.cluster -- $(abspath $(BIN))/python -m tests.kubernetes.baseline
 
 prove: install
 	@$(BIN)/python -m tests.campaign --requests 300000 --rollouts 200 $(ARGS)
