@@ -88,6 +88,8 @@ class Terminal:
             self.run("\n".join(lines))
 
     def _up(self) -> None:
+        if self._daemon is not None:
+            self._daemon.wait(60)  # ended by `noren down`
         with (self.folder / "up.log").open("ab") as log:
             self._daemon = subprocess.Popen(
                 ["noren", "up"], cwd=self.folder, env=self._env, stdout=log, stderr=log, start_new_session=True

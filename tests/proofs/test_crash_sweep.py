@@ -48,7 +48,7 @@ INSIDE = {"kept", "failed", "aborted", "superseded", "rolled_back"}  # what may 
 
 
 def loads(shop: LedgerApp) -> list[Load]:
-    """40 a second of each kind: as much as says at once when something is lost."""
+    """40 a second: as much as says at once when something is lost."""
     return [
         NewConnection(name="connections", target=shop.target, rate=15, check=names_its_release),
         KeepAlive(name="gets", target=shop.target, rate=15, connections=4, check=names_its_release),

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from noren.prove.checks import names_its_release
 from noren.prove.keepalive import KeepAlive, NewConnection
 from noren.prove.request import Target
 from tests.daemon import Daemon, Repository, no_leftovers
@@ -38,7 +37,7 @@ def test_whatever_file_is_harmed_the_last_good_routes_are_served(tmp_path: Path,
             noren.kept(app, revision)
         targets = [Target(port=noren.port, host=f"{app}.example", app=app) for app in ("site", "api")]
         loads = [KeepAlive(name=f"{at.app} kept alive", target=at, rate=20, connections=2) for at in targets]
-        fresh = [NewConnection(name=f"{at.app} new", target=at, rate=20, check=names_its_release) for at in targets]
+        fresh = [NewConnection(name=f"{at.app} new", target=at, rate=20) for at in targets]
         with Background(*loads, *fresh) as traffic:
             told = sum(harmed(noren, random.Random(seed + n), f"seed {seed + n}") for n in range(cases))
             revision = repository.commit({"index.html": "two"})
