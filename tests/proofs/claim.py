@@ -10,11 +10,17 @@ from typing import Any
 import pytest
 
 
-def sized(names: str | tuple[str, ...], short: Any, full: Any, *, minutes: float = 30) -> pytest.MarkDecorator:
-    """Parametrize a proof with its short and its full size; ``minutes`` bounds the full one."""
+def sized(
+    names: str | tuple[str, ...], short: Any, full: Any, *, seconds: float | None = None, minutes: float = 30
+) -> pytest.MarkDecorator:
+    """Parametrize a proof with its short and its full size; ``seconds`` bounds the short one, ``minutes`` the full one.
+
+    A mark on the function would bound both.
+    """
     marks = (pytest.mark.slow, pytest.mark.timeout(minutes * 60))
     values = (short, full) if isinstance(names, tuple) else ((short,), (full,))
-    sizes = [pytest.param(*values[0], id="short"), pytest.param(*values[1], id="full", marks=marks)]
+    bound = () if seconds is None else (pytest.mark.timeout(seconds),)
+    sizes = [pytest.param(*values[0], id="short", marks=bound), pytest.param(*values[1], id="full", marks=marks)]
     return pytest.mark.parametrize(names, sizes)
 
 

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.campaign.campaign import Campaign
 from tests.campaign.track import BEGIN, END, append, rows_of
 from tests.proofs.claim import claim, sized
 
 
-@pytest.mark.timeout(300)
-@sized(("requests", "rollouts"), (3_000, 12), (30_000, 40))
+@sized(("requests", "rollouts"), (3_000, 12), (30_000, 40), seconds=300)
 def test_nothing_is_lost_by_a_campaign_of_rollouts_bad_commits_and_kills(
     requests: int, rollouts: int, tmp_path: Path
 ) -> None:

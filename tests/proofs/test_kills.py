@@ -42,8 +42,7 @@ def outcome(row: dict[str, str]) -> str:
     return row["reason"] if row["outcome"] == "aborted" else row["outcome"]
 
 
-@pytest.mark.timeout(300)
-@sized("kills", 10, 1000, minutes=60)
+@sized("kills", 10, 1000, minutes=60, seconds=300)
 def test_kills_of_the_daemon_lose_nothing(kills: int, tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}", flush=True)
@@ -69,8 +68,7 @@ def test_kills_of_the_daemon_lose_nothing(kills: int, tmp_path: Path) -> None:
     assert kills < MANY or statistics.median(backs) <= DAEMON_BACK, sorted(backs)
 
 
-@pytest.mark.timeout(300)
-@sized("kills", 5, 200, minutes=60)
+@sized("kills", 5, 200, minutes=60, seconds=300)
 @pytest.mark.parametrize("proxy", ["haproxy", "caddy"])
 def test_kills_of_a_proxy_refuse_nobody_and_lose_at_most_what_it_was_answering(
     proxy: str, kills: int, tmp_path: Path

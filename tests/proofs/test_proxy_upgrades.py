@@ -11,8 +11,6 @@ import signal
 import time
 from pathlib import Path
 
-import pytest
-
 from noren.adapters.haproxy import find_binary
 from noren.prove.proof import Proof
 from noren.prove.sockets import WebSockets
@@ -33,8 +31,7 @@ def upgraded(binary: Path) -> Path:
     return fresh.replace(binary)
 
 
-@pytest.mark.timeout(300)
-@sized(("upgrades", "clients"), (3, 30), (50, 200), minutes=30)
+@sized(("upgrades", "clients"), (3, 30), (50, 200), minutes=30, seconds=300)
 def test_another_haproxy_binary_takes_over_and_nothing_is_lost(upgrades: int, clients: int, tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}", flush=True)
