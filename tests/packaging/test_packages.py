@@ -83,12 +83,3 @@ def test_uv_installs_it_as_a_tool_in_a_clean_home(dist: Path, tmp_path: Path) ->
     env |= {"UV_CACHE_DIR": str(tmp_path / "cache"), "UV_PYTHON_DOWNLOADS": "never"}
     said(UV, "tool", "install", "--quiet", "--python", sys.executable, only(dist, "*.whl"), **env)
     works(tmp_path / "bin" / "noren", tmp_path)
-
-
-def test_the_containerfile_copies_what_is_there_and_its_settings_are_valid(tmp_path: Path) -> None:
-    """Building it needs a base image and root: that is done by hand, see CONTRIBUTING."""
-    copies = [line.split()[1:-1] for line in (ROOT / "Containerfile").read_text().splitlines() if line[:5] == "COPY "]
-    assert copies and all((ROOT / source).exists() for sources in copies for source in sources)
-    settings = tmp_path / "noren.toml"
-    settings.write_text((ROOT / "deploy" / "container.toml").read_text())
-    assert "/var/lib/noren/state" in said(Path(sys.executable).with_name("noren"), "-c", settings, "check")
