@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 
-from noren.core.errors import OutsideError, ReleaseError
+from noren.core.errors import OutsideError, ReleaseError, StateError
 from noren.core.model import App, Artifact, Exit, Instance, ProbeAnswer, Ready, Release
 from noren.core.phase import Phase
 from noren.core.record import Note, QuarantineRecord, Record, RolloutRecord
@@ -27,6 +27,7 @@ class Nature(Enum):
     REFUSES_START = "cannot be started"
     NEVER_READY = "answers no probe well"
     DIES = "exits a second after its start"
+    FLAPS = "answers every other probe badly"
     ERRS = "answers every request with an error"
 
 
@@ -77,6 +78,7 @@ class MoodyRunner(FakeRunner):
 
     async def stop(self, instance: Instance, grace: float) -> None:
         await asyncio.sleep(0.1)
+        await self.trouble.meet("stop")
         await super().stop(instance, grace)
 
 
@@ -84,9 +86,13 @@ class MoodyProbes(FakeProbes):
     def __init__(self, runner: MoodyRunner) -> None:
         super().__init__(runner)
         self._moody = runner
+        self._turn = 0
 
     async def probe(self, app: App, instance: Instance, ready: Ready) -> ProbeAnswer:
         answer = await super().probe(app, instance, ready)
+        self._turn += 1
+        if answer.ok and self._moody.nature(instance) is Nature.FLAPS and self._turn % 2:
+            return replace(answer, ok=False, status=503, problem="answered 503")
         if answer.ok and self._moody.nature(instance) is Nature.NEVER_READY:
             return replace(answer, ok=False, status=500, problem="answered 500")
         return answer
@@ -106,15 +112,53 @@ class GuardedLedger(FakeLedger):
     def __init__(self) -> None:
         super().__init__()
         self.violations: list[str] = []
+        self.crash: Callable[[], None] = lambda: None
+        self._crash_in: int | None = None
+        self._written = False
+        self._failed = False
+
+    def reopen(self) -> None:
+        """What a new life begins with."""
+        self._failed = False
+
+    def calm(self) -> None:
+        """Nothing that was to happen to it will."""
+        self._crash_in = None
+        self.trouble.errors.clear()
+
+    def crash_in(self, commits: int, *, written: bool) -> None:
+        """The engine dies in that commit from now, before or after it is on the disk."""
+        self._crash_in, self._written = commits, written
 
     async def commit(
         self, app: str, put: Sequence[Record], *, drop: Sequence[Record] = (), notes: Sequence[Note] = ()
     ) -> None:
+        if self._crash_in is not None:
+            self._crash_in -= 1
+            if self._crash_in <= 0:
+                self._crash_in = None
+                if self._written:
+                    await self._commit(app, put, drop=drop, notes=notes)
+                self.crash()
+                await asyncio.Event().wait()
+        if self._failed:
+            raise StateError("nothing is written until all was read again")
+        try:
+            await self._commit(app, put, drop=drop, notes=notes)
+        except StateError:
+            self._failed = True
+            self.crash()
+            raise
+
+    async def _commit(self, app: str, put: Sequence[Record], *, drop: Sequence[Record], notes: Sequence[Note]) -> None:
         barred = {(q.quarantined.revision, q.quarantined.settings) for q in self.only(app, QuarantineRecord)}
         await super().commit(app, put, drop=drop, notes=notes)
         releases = {r.number: r for r in put if hasattr(r, "built_at")}  # type: ignore[union-attr]
         for record in put:
-            if isinstance(record, RolloutRecord) and record.rollout.phase is Phase.QUEUED:
+            first = (
+                isinstance(record, RolloutRecord) and record.rollout.number in releases
+            )  # its intent, not its resuming
+            if isinstance(record, RolloutRecord) and first and record.rollout.phase is Phase.QUEUED:
                 rollout = record.rollout
                 if rollout.kind is RolloutKind.UPGRADE and not rollout.trigger.startswith("manual"):
                     key = (rollout.revision, releases[rollout.number].settings)  # type: ignore[union-attr]
