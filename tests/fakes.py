@@ -155,7 +155,7 @@ class FakeRunner:
             try:
                 await asyncio.wait({end, change}, return_when=asyncio.FIRST_COMPLETED)
                 if change.done():
-                    return Exit(instance=instance.id, code=None, by=change.result())
+                    return Exit(instance=instance.id, code=None, what=f"was changed {change.result()}", respected=True)
             finally:
                 end.cancel()
                 change.cancel()

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from noren.adapters.processes import Processes
 from noren.adapters.static import Sites
 from noren.api.server import serve as serve_api
 from noren.api.server import serve_hooks
+from noren.cluster import Cluster, connect, needed
 from noren.core.errors import HostError, NorenError, OutsideError, StateError, TrafficError
 from noren.core.model import App, Instance, Kind, Release
 from noren.core.record import AppRecord, Note
@@ -119,14 +121,29 @@ def caddy_binary() -> Path:
     return Path(found)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What one life decides about; ``cluster`` None: no app is in one."""
+
+    caddy: Caddy
+    proxy: HAProxy
+    git: Git
+    builds: Builds
+    cluster: Cluster | None
+
+
 class _StoppedError(Exception):
     """Ends the daemon's task group."""
 
 
 async def _decide(settings: Settings, ledger: SqliteLedger, caddy: Caddy, proxy: HAProxy) -> None:
+    state = Path(settings.server.state)
+    git = Git(state)
+    builds = Builds(state, git, parallel=settings.server.builds)
     try:
-        async with asyncio.TaskGroup() as group:
-            await _Daemon(settings, ledger, caddy, proxy, group).run()
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
+            cluster = await connect(stack, state, git, builds) if needed(settings.apps) else None
+            await _Daemon(settings, ledger, _Parts(caddy, proxy, git, builds, cluster), group).run()
     except* _StoppedError:
         pass
     except* NorenError as broken:
@@ -142,32 +159,36 @@ def _first(group: BaseExceptionGroup[NorenError]) -> NorenError:
 class _Daemon:
     """One life of the daemon, between its proxies' start and its end."""
 
-    def __init__(
-        self, settings: Settings, ledger: SqliteLedger, caddy: Caddy, proxy: HAProxy, group: asyncio.TaskGroup
-    ) -> None:
+    def __init__(self, settings: Settings, ledger: SqliteLedger, parts: _Parts, group: asyncio.TaskGroup) -> None:
         self._settings = settings
         self._state = Path(settings.server.state)
-        self._caddy, self._proxy, self._ledger, self._group = caddy, proxy, ledger, group
+        self._caddy, self._proxy, self._ledger, self._group = parts.caddy, parts.proxy, ledger, group
+        self._cluster = parts.cluster
         self._started = asyncio.Event()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._git = Git(self._state)
         first, last = settings.server.ports
         self._processes = Processes(self._state, first_port=first, last_port=last)
-        self._builds = Builds(self._state, self._git, parallel=settings.server.builds)
+        self._builds = parts.builds
         self._notifiers = Notifiers(settings.notify)
-        ports = Ports(
-            source=self._git,
-            builder=self._builds,
-            runners={Kind.STATIC: Sites(caddy), Kind.PROCESS: self._processes},
-            probes=dict.fromkeys((Kind.STATIC, Kind.PROCESS), HttpProbes(self._state)),
-            proxies=dict.fromkeys((Kind.STATIC, Kind.PROCESS), proxy),
+        self._host = Host(self._ports(parts, ledger), group, self._processes.clear)
+
+    def _ports(self, parts: _Parts, ledger: SqliteLedger) -> Ports:
+        here = (Kind.STATIC, Kind.PROCESS)
+        cluster = parts.cluster
+        return Ports(
+            source=cluster.source if cluster else parts.git,
+            builder=cluster.builder if cluster else parts.builds,
+            runners={Kind.STATIC: Sites(parts.caddy), Kind.PROCESS: self._processes}
+            | ({Kind.KUBERNETES: cluster.runner} if cluster else {}),
+            probes=dict.fromkeys(here, HttpProbes(self._state))
+            | ({Kind.KUBERNETES: cluster.probes} if cluster else {}),
+            proxies=dict.fromkeys(here, parts.proxy) | ({Kind.KUBERNETES: cluster.proxy} if cluster else {}),
             ledger=ledger,
             notifier=self._notifiers,
             forge=Forges(lambda app: next(iter(self._urls(app)), "")),
             clock=Clock(time.monotonic, utc_now),
             starts=Starts(max(4, 2 * (os.cpu_count() or 1))),
         )
-        self._host = Host(ports, group, self._processes.clear)
 
     async def run(self) -> None:
         """Until someone asks it to end."""
@@ -268,6 +289,9 @@ class _Daemon:
         settings = await read(self._settings.path)
         if settings.server != self._settings.server:
             raise HostError("[server] has changed", hint="noren down, then noren up")
+        if needed(settings.apps) and self._cluster is None:
+            hint = "end the daemon with SIGTERM and start it again: apps go on serving"
+            raise HostError("the first app in a cluster needs another start of the daemon", hint=hint)
         plan = self._host.plan(settings.apps, prune)
         if not dry:
             await self._host.change(settings.apps)

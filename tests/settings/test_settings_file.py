@@ -169,7 +169,10 @@ def test_every_error_is_told_at_once_with_its_line(tmp_path: Path) -> None:
         ('kind = "container"', "apps.a.kind: is not yet supported"),
         ('kind = "kind"', "apps.a.kind: must be static or process"),
         ('kind = "process"', "apps.a.run: is missing: a process needs the command"),
-        ('ready = "/x"', "apps.a.ready: fits only a process app, and this one is static (run is not set)"),
+        (
+            'ready = "/x"',
+            "apps.a.ready: fits only a process or kubernetes app, and this one is static (run is not set)",
+        ),
         ('run = "x"\npublish = "y"', "apps.a.publish: fits only a static app, and this one is process (run is set)"),
         ('bake_time = "1s"', "did you mean verify.bake_time?"),
         ('triggers.schedule = "sometimes"', 'apps.a.triggers.schedule: must be "daily", "hourly" or a cron line'),
@@ -358,7 +361,7 @@ def test_what_check_prints_is_a_file_that_means_the_same_and_has_no_secret(tmp_p
 
 def test_the_schema_knows_every_key_of_the_long_form() -> None:
     found = schema()
-    app = found["$defs"]["Named"]
+    app = found["$defs"]["AppTable"]
     assert set(app["required"]) == {"repo", "hosts"}
     assert {"ready", "verify", "drain", "limits", "surge", "min_ready"} <= app["properties"].keys()
     assert app["properties"]["build"]["anyOf"][0] == {"type": "string"}

@@ -332,17 +332,18 @@ class Found:
 class Exit:
     """How an instance ended; ``code`` is negative for a signal and None when unknown (it was adopted).
 
-    ``by`` tells who else changed it on purpose: that is respected, nothing is put in its place.
+    ``what`` says it where there is no code. ``respected``: somebody changed it on purpose, nothing is put in its place.
     """
 
     instance: str
     code: int | None
     log_tail: str = ""
-    by: str = ""
+    what: str = ""
+    respected: bool = False
 
     def __str__(self) -> str:
-        if self.by:
-            return f"was changed {self.by}"
+        if self.what:
+            return self.what
         if self.code is None:
             return "ended (exit code unknown: the process was adopted after a restart of Noren)"
         return f"was ended by signal {-self.code}" if self.code < 0 else f"exited with code {self.code}"

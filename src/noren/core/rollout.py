@@ -317,7 +317,7 @@ def _exited(r: Rollout, event: e.Exited, now: float) -> Advance:
         return r, []
     when = "after the switch" if r.moved else "before it was ready"
     tail = f"; the end of its log:\n{event.exit.log_tail}" if event.exit.log_tail else "; its log is empty"
-    tail = "" if event.exit.by else tail
+    tail = "" if event.exit.what else tail
     # What may help one that answers wrongly is no help for one that is gone.
     last = f"; last probe: {_last(r, hinted=False)}" if r.last_probe and not r.last_probe.ok and not r.moved else ""
     hint = f"; try: {event.exit.hint}" if event.exit.hint else ""

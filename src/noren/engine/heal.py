@@ -56,7 +56,7 @@ class Healer:
         """An instance outside a rollout ended. The turn is ours."""
         book = self._shared.book
         active = book.record.active
-        if ended.by:
+        if ended.respected:
             await self._respected(ended)
             return
         if active and ended.instance in {i.id for i in active.instances}:

@@ -14,6 +14,7 @@ from noren.core.model import (
     Credentials,
     Drain,
     Kind,
+    Kubernetes,
     Limits,
     Notify,
     Ready,
@@ -23,6 +24,7 @@ from noren.core.model import (
     Verify,
     Webhook,
 )
+from noren.core.source import WATCHED
 from noren.settings.defaults import kind_of
 from noren.settings.outside import Outside
 from noren.settings.tables import AppTable, Table
@@ -45,7 +47,7 @@ def effective_app(name: str, table: AppTable, outside: Outside) -> App:
     return App(
         name=name,
         kind=kind,
-        repo=outside.repo,
+        repo=outside.repo or f"{WATCHED}{written.get('image', '')}",
         strategy=Strategy(written.get("strategy", Strategy.BLUE_GREEN)),
         triggers=_triggers(written),
         notify=Notify(written.get("notify", Notify.FAILURES)),
@@ -60,6 +62,7 @@ def effective_app(name: str, table: AppTable, outside: Outside) -> App:
         verify=_verify(written, kind),
         forge=outside.forge,
         pull_requests=_previews(written, outside),
+        kubernetes=_kubernetes(name, written, outside) if kind is Kind.KUBERNETES else None,
         **{key: make(**written[key].written()) for key, make in _SECTIONS.items() if key in written},
         **plain,
     )
@@ -88,6 +91,15 @@ def _static(written: dict[str, Any]) -> Static:
     if "cache_control" in values:
         values["cache_control"] = tuple(values["cache_control"].items())
     return Static(**values)
+
+
+def _kubernetes(name: str, written: dict[str, Any], outside: Outside) -> Kubernetes:
+    values: dict[str, Any] = written["kubernetes"].written() if "kubernetes" in written else {}
+    values.setdefault("mode", "adopt" if "deployment" in values else "own")
+    values.setdefault("deployment", name)
+    values |= {"kubeconfig": outside.kubeconfig, "registry_auth_file": outside.registry_auth_file}
+    values.update({key: tuple(values[key]) for key in ("checks", "env_from") if key in values})
+    return Kubernetes(**values)
 
 
 def _verify(written: dict[str, Any], kind: Kind) -> Verify:

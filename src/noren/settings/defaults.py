@@ -12,18 +12,24 @@ from noren.settings.positions import Path as Key
 from noren.settings.words import expanded
 
 SHORT = {"build": "run", "ready": "path"}
-ONLY_PROCESS = frozenset({"run", "instances", "strategy", "surge", "min_ready", "ready", "limits"})
-ONLY_STATIC = frozenset({"static", "publish"})
+FITS = {
+    **dict.fromkeys(("run", "instances", "strategy", "surge"), ("process",)),
+    **dict.fromkeys(("min_ready", "ready", "limits"), ("process", "kubernetes")),
+    **dict.fromkeys(("static", "publish"), ("static",)),
+    **dict.fromkeys(("image", "kubernetes"), ("kubernetes",)),
+}
+_KINDS = frozenset(kind for kinds in FITS.values() for kind in kinds)
 
 
 def unfit(kind: object) -> frozenset[str]:
     """The keys that mean nothing for a kind; none for a kind that is unknown."""
-    return {"static": ONLY_PROCESS, "process": ONLY_STATIC}.get(str(kind), frozenset())
+    return frozenset(key for key, kinds in FITS.items() if str(kind) in _KINDS and kind not in kinds)
 
 
 def kind_of(table: dict[str, Any]) -> object:
-    """``kind``, else process if ``run`` is set, else static."""
-    return table.get("kind", "process" if "run" in table else "static")
+    """``kind``, else process if ``run`` is set, else kubernetes if its table is there, else static."""
+    implied = "process" if "run" in table else "kubernetes" if "kubernetes" in table else "static"
+    return table.get("kind", implied)
 
 
 def laid_under(app: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from noren.core.model import App, Kind
+from noren.core.source import WATCHED
 from noren.settings.defaults import unfit
 from noren.settings.document import items, table
 from noren.settings.model import Server, Settings
@@ -21,7 +22,7 @@ from noren.settings.quantity import write_duration, write_size
 _DURATIONS = frozenset(
     (
         *("keep_warm", "min_ready", "timeout", "interval", "deadline", "bake_time"),
-        *("requests", "connections", "grace", "poll", "ttl"),
+        *("requests", "connections", "grace", "poll", "ttl", "pre_stop"),
     )
 )
 _SIZES = frozenset({"memory", "log"})
@@ -50,6 +51,8 @@ def _server(server: Server) -> Iterator[str]:
 
 def _app(app: App) -> Iterator[str]:
     values = {key: value for key, value in asdict(app).items() if key not in _INTERNAL | unfit(app.kind)}
+    if app.repo.startswith(WATCHED):
+        del values["repo"]
     values |= asdict(app.credentials) | {"env": dict(app.env)}
     if app.kind is Kind.STATIC:
         values["static"] |= {"cache_control": dict(app.static.cache_control)}

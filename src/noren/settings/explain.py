@@ -40,6 +40,7 @@ _SECTIONS: Mapping[str, type[tables.Table]] = {
     "verify": tables.VerifyTable,
     "drain": tables.DrainTable,
     "limits": tables.LimitsTable,
+    "kubernetes": tables.KubernetesTable,
 }
 _LATER_TRIGGERS = ("image",)
 

@@ -30,6 +30,8 @@ class Outside:
     forge: Forge | None = None
     preview_secrets: tuple[tuple[str, str], ...] = ()
     login: str | None = None
+    kubeconfig: str | None = None
+    registry_auth_file: str | None = None
 
 
 def look(table: dict[str, Any], place: Key, problems: Problems) -> Outside:
@@ -37,6 +39,7 @@ def look(table: dict[str, Any], place: Key, problems: Problems) -> Outside:
     folder = problems.path.parent
     repo = _repo(table.get("repo"), (*place, "repo"), problems)
     previews = document.table(table.get("pull_requests"))
+    cluster = document.table(table.get("kubernetes"))
     return Outside(
         repo=repo,
         ssh_key_file=_file(table.get("ssh_key_file"), folder, (*place, "ssh_key_file"), problems),
@@ -45,6 +48,10 @@ def look(table: dict[str, Any], place: Key, problems: Problems) -> Outside:
         forge=_forge(table, repo, place, problems),
         preview_secrets=_secrets(previews.get("env_file"), folder, (*place, "pull_requests", "env_file"), problems),
         login=_login(previews.get("auth_env")),
+        **{
+            key: _file(cluster.get(key), folder, (*place, "kubernetes", key), problems)
+            for key in ("kubeconfig", "registry_auth_file")
+        },
     )
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from noren.settings import document, hosts, quantity
-from noren.settings.defaults import kind_of, unfit
+from noren.settings.defaults import FITS, kind_of, unfit
 from noren.settings.document import items
+from noren.settings.document import table as document_table
 from noren.settings.positions import Path as Key
 
 Finding = tuple[Key, str]
@@ -22,8 +23,7 @@ def app(table: dict[str, Any]) -> Iterator[Finding]:
     """What is wrong within one app; keys are relative to it."""
     kind = kind_of(table)
     for key in sorted(unfit(kind) & table.keys()):
-        other = "process" if kind == "static" else "static"
-        yield (key,), f"fits only a {other} app, and this one is {kind}{_why(table)}"
+        yield (key,), f"fits only a {' or '.join(FITS[key])} app, and this one is {kind}{_why(table)}"
     if kind == "process" and "run" not in table:
         yield ("run",), "is missing: a process needs the command that serves on $PORT"
     if "tags" in table and "branch" in table:
@@ -31,8 +31,37 @@ def app(table: dict[str, Any]) -> Iterator[Finding]:
     previews = document.table(table.get("pull_requests"))
     if "pull_requests" in table and "hosts" not in previews:
         yield ("pull_requests",), 'needs hosts, such as "pr-{number}.example.org"'
+    yield from _places(table, kind)
     if "ssh_key_file" in table and "known_hosts_file" not in table:
         yield ("known_hosts_file",), "is missing: without it nobody can tell the Git server from an impostor"
+
+
+def _places(table: dict[str, Any], kind: object) -> Iterator[Finding]:
+    """Where revisions come from, and where requests do."""
+    image = str(table.get("image", ""))
+    tagged = ":" in image.rpartition("/")[2]
+    if kind != "kubernetes":
+        yield from (((key,), "is missing") for key in ("repo", "hosts") if key not in table)
+        return
+    if "image" not in table:
+        yield ("image",), "is missing: where images are pushed, or with a tag and without repo what is watched"
+    elif "repo" in table and tagged:
+        yield ("image",), "must be without a tag where repo is set: Noren gives each build a tag of its own"
+    elif "repo" not in table and not tagged:
+        yield ("image",), 'must have a tag such as ":latest" to watch, unless repo is set'
+    yield from _kubernetes(document_table(table.get("kubernetes")))
+
+
+def _kubernetes(cluster: dict[str, Any]) -> Iterator[Finding]:
+    mode = cluster.get("mode", "adopt" if "deployment" in cluster else "own")
+    if mode == "adopt" and "deployment" not in cluster:
+        yield ("kubernetes", "deployment"), "is missing: which Deployment is adopted?"
+    for key in sorted({"port", "replicas", "env_from", "route"} & cluster.keys() if mode == "adopt" else ()):
+        yield ("kubernetes", key), "fits only mode own: an adopted Deployment has its own"
+    if mode == "own" and "repair" in cluster:
+        yield ("kubernetes", "repair"), "fits only mode adopt: there is nothing to repair in an own Deployment"
+    if mode == "adopt" and "checks" in cluster and "service" not in cluster:
+        yield ("kubernetes", "service"), "is missing: the Service that checks go through"
 
 
 def _why(table: dict[str, Any]) -> str:

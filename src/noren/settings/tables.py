@@ -14,17 +14,22 @@ from noren.settings.words import (
     Branch,
     Command,
     Duration,
+    EnvFrom,
     ForgeName,
+    Gateway,
     Glob,
     Host,
     Inside,
     KindName,
+    Label,
     Listen,
+    ModeName,
     NotifyName,
     Poll,
     Ports,
     Positive,
     PreviewHost,
+    Reference,
     Schedule,
     Size,
     StrategyName,
@@ -122,10 +127,32 @@ class LimitsTable(Table):
     log: Size = _about("Size at which the log of an instance is turned over.")
 
 
+class KubernetesTable(Table):
+    namespace: Label = _about("Namespace of the app in the cluster.")
+    mode: ModeName = _about("adopt a Deployment that is there, or own one; default: adopt if deployment is set.")
+    deployment: Label = _about("Name of the Deployment; an own one is named like the app by default.")
+    container: Label = _about("The container that gets the image; default: the first.")
+    repair: bool = _about("Mend what would lose requests in an adopted Deployment.")
+    context: Text = _about("Context of the kubeconfig; default: its current one.")
+    kubeconfig: Text = _about("Default: the pod's service account, else $KUBECONFIG, else ~/.kube/config.")
+    service: Label = _about("The Service that checks go through; an own one is named like the Deployment.")
+    checks: list[UrlPath] = _about("Paths that must answer 2xx through the Service during the bake time.")
+    pre_stop: Positive = _about("How long a pod serves on while it is taken out of the endpoints.")
+    port: int = _about("Port that an own container listens on.", ge=1, le=65535)
+    replicas: int = _about("Pods of an own Deployment.", ge=1, le=1000)
+    env_from: list[EnvFrom] = _about("Secrets and ConfigMaps whose keys become variables of an own container.")
+    route: Gateway = _about("Gateway that an own HTTPRoute for hosts attaches to, as namespace/name.")
+    dockerfile: Inside = _about("What the image is built of, in root, when the build leaves no output.")
+    base_image: Text = _about("Image that the output of the build is laid on, as one layer.")
+    base_path: UrlPath = _about("Where the output lies in it.")
+    registry_auth_file: Text = _about("Credentials of the registry, as docker and podman write them.")
+
+
 class AppTable(Table):
     """One app."""
 
     repo: str = _about("URL (https, ssh) or local path of the Git repository.")
+    image: Reference = _about("Where images of builds are pushed or, without repo, the tag that is watched.")
     branch: Branch = _about("Default: the remote's HEAD.")
     tags: Tags = _about("Pattern of tags to follow instead of a branch; the newest version wins.")
     prereleases: bool = _about("Follow tags of pre-releases such as v2.0.0-rc.1 too.")
@@ -133,7 +160,7 @@ class AppTable(Table):
     watch: list[Glob] = _about("A commit that touches none of these is no upgrade; default: root.")
     publish: Inside = _about("Folder of the output that is served; default: all of it.")
     hosts: Annotated[list[Host], Field(min_length=1)] = _about("Host, or host/path; the longest match wins.")
-    kind: KindName = _about("Default: process if run is set, else static.")
+    kind: KindName = _about("Default: process if run is set, kubernetes if its table is there, else static.")
     keep: int = _about("Releases kept.", ge=1)
     keep_warm: Duration = _about("How long the previous release keeps running after a switch was kept.")
     release_header: bool = _about("X-Noren-Release on each answer.")
@@ -159,6 +186,7 @@ class AppTable(Table):
     verify: VerifyTable = _about("How real traffic is judged after the switch.")
     drain: DrainTable = _about("How a retired release ends.")
     limits: LimitsTable = _about("What one instance may use.")
+    kubernetes: KubernetesTable = _about("Where an app runs in a cluster.")
 
 
 class ServerTable(Table):
@@ -180,13 +208,6 @@ class NotifyTable(Table):
     apprise_file: Text = _about("File of Apprise URLs, one a line: more than 100 services.")
 
 
-class Named(AppTable):
-    """An app as written under its name."""
-
-    repo: str = Field(description="URL (https, ssh) or local path of the Git repository.")
-    hosts: Annotated[list[Host], Field(min_length=1)] = Field(description="Host, or host/path; the longest match wins.")
-
-
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 
 
@@ -196,4 +217,4 @@ class File(Table):
     server: ServerTable = _about("The daemon itself.")
     notify: NotifyTable = _about("How people are told of outcomes.")
     defaults: AppTable = _about("Any app setting, for every app of the kind it fits.")
-    apps: dict[Name, Named] = _about("The apps by name.")
+    apps: dict[Name, AppTable] = _about("The apps by name.")

@@ -17,7 +17,7 @@ from noren.core import timetable, window
 from noren.core.model import Notify
 from noren.settings import envfile, hosts, quantity
 
-LATER_KINDS = ("container", "tcp", "kubernetes")
+LATER_KINDS = ("container", "tcp")
 LATER_STRATEGIES = ("canary", "recreate")
 
 
@@ -79,6 +79,33 @@ def _listen(text: str) -> str:
     except ValueError:
         raise ValueError('must be an address and a port such as "[::]:8080" or "127.0.0.1:8080"') from None
     return text
+
+
+def _label(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+        raise ValueError("must be the name of an object in the cluster: a-z, 0-9 and inner dashes")
+    return text
+
+
+def _reference(text: str) -> str:
+    name, at, _ = text.removeprefix("http://").partition("@")
+    if at or not re.fullmatch(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?", name):
+        raise ValueError('must be an image with its registry such as "registry.example/shop/web", without a digest')
+    return text
+
+
+def _env_from(text: str) -> str:
+    kind, _, name = text.partition("/")
+    if kind not in ("secret", "configmap"):
+        raise ValueError('must be "secret/NAME" or "configmap/NAME"')
+    return f"{kind}/{_label(name)}"
+
+
+def _gateway(text: str) -> str:
+    namespace, _, name = text.partition("/")
+    if not name:
+        raise ValueError('must be a Gateway as "namespace/name"')
+    return f"{_label(namespace)}/{_label(name)}"
 
 
 def _positive(seconds: float) -> float:
@@ -172,6 +199,11 @@ WebUrl = Annotated[str, AfterValidator(_web_url)]
 Tags = Annotated[str, AfterValidator(_tags)]
 Size = Annotated[int, BeforeValidator(quantity.size, json_schema_input_type=_written(quantity.SIZE))]
 Ports = Annotated[tuple[int, int], BeforeValidator(quantity.ports, json_schema_input_type=_written(quantity.PORTS))]
-KindName = Annotated[str, _one_of(("static", "process"), LATER_KINDS)]
 NotifyName = Annotated[str, _one_of(tuple(Notify))]
+KindName = Annotated[str, _one_of(("static", "process", "kubernetes"), LATER_KINDS)]
+ModeName = Annotated[str, _one_of(("adopt", "own"))]
+Label = Annotated[str, AfterValidator(_label)]
+Reference = Annotated[str, AfterValidator(_reference)]
+EnvFrom = Annotated[str, AfterValidator(_env_from)]
+Gateway = Annotated[str, AfterValidator(_gateway)]
 StrategyName = Annotated[str, _one_of(("blue-green", "rolling"), LATER_STRATEGIES)]

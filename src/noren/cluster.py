@@ -1,0 +1,69 @@
+"""Brings together what apps in a cluster need: connections, images, and the ports of their kind.
+
+Called by daemon.py, and only when an app of this kind is set: connections and images need ``lightkube``, which the
+extra ``noren[kubernetes]`` brings, and take memory that nobody else shall pay for.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from noren.adapters.builder import Builds
+from noren.adapters.git import Git
+from noren.core.errors import HostError
+from noren.core.model import App, Kind
+
+if TYPE_CHECKING:
+    from noren.engine.ports import Builder, Probes, Proxy, Runner, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The ports of apps in a cluster; ``source`` and ``builder`` serve all apps."""
+
+    source: Source
+    builder: Builder
+    runner: Runner
+    probes: Probes
+    proxy: Proxy
+
+
+def needed(apps: dict[str, App]) -> bool:
+    """Whether any app is in a cluster; raises HostError when what that needs is not installed."""
+    found = any(app.kind is Kind.KUBERNETES for app in apps.values())
+    if found and importlib.util.find_spec("lightkube") is None:
+        raise HostError("apps of kind kubernetes need lightkube", hint="pip install 'noren[kubernetes]'")
+    return found
+
+
+async def connect(stack: AsyncExitStack, state: Path, git: Git, builds: Builds) -> Cluster:
+    """Everything, ended with the stack; nothing connects before an app asks."""
+    from noren.adapters.images.builder import Images
+    from noren.adapters.images.reference import Reference
+    from noren.adapters.images.registry import Registries
+    from noren.adapters.images.source import TagSource
+    from noren.adapters.kubernetes import Clusters, Deployments, PodProbes, Templates
+    from noren.adapters.kubernetes.clusters import cluster_of
+    from noren.adapters.kubernetes.saved import Manifests
+    from noren.adapters.origin import Artifacts, Origin
+
+    registries = Registries()
+    stack.push_async_callback(registries.close)
+    clusters = await stack.enter_async_context(Clusters())
+    manifests = Manifests(state)
+    templates = Templates(clusters, manifests)
+
+    async def tag(app: App, image: str, name: str) -> None:
+        await registries.of(cluster_of(app).registry_auth_file).tag(Reference.parse(image), name)
+
+    return Cluster(
+        source=Origin(git, TagSource(registries)),
+        builder=Artifacts(builds, Images(state, builds, registries)),
+        runner=Deployments(clusters, manifests, templates, tag),
+        probes=PodProbes(templates),
+        proxy=templates,
+    )

@@ -1,0 +1,50 @@
+"""A badly configured Deployment is adopted and mended, upgraded by digest, sent back, and left to others who change it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.kubernetes.upgraded import badly_configured, outcome, pushed, receipts, upgraded
+from tests.kubernetes.workload import Namespace
+
+
+def pods(here: Namespace) -> set[str]:
+    return {p["metadata"]["name"] for p in here.get("pods")["items"] if "deletionTimestamp" not in p["metadata"]}
+
+
+def test_a_deployment_is_adopted_mended_upgraded_and_sent_back(cluster: Path, tmp_path: Path) -> None:
+    with badly_configured("adopt", 30010) as here, upgraded(tmp_path, here) as noren:
+        first = noren.status("site")
+        assert first["active"]["release"] == 1
+
+        good = pushed("adopt", version="1")
+        receipt = outcome(noren, good)
+        assert (receipt["outcome"], receipt["requests"], receipt["latency_ms"]) == ("kept", None, None)
+        spec = here.get("deployment/site")["spec"]
+        container = spec["template"]["spec"]["containers"][0]
+        assert container["image"].endswith(f"@sha256:{good}")
+        assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+        assert container["readinessProbe"]["httpGet"]["path"] == "/healthz"
+        assert container["lifecycle"]["preStop"]["sleep"]["seconds"] == 3
+
+        before = pods(here)
+        bad = pushed("adopt", version="2", start="crash")
+        receipt = outcome(noren, bad)
+        assert receipt["outcome"] == "rolled_back"
+        assert "CrashLoopBackOff" in receipt["reason"] or "restarted 2 times" in receipt["reason"]
+        assert before <= pods(here)
+        assert here.get("deployment/site")["spec"]["template"] == spec["template"]
+        assert [q["revision"] for q in noren.client.quarantine()] == [bad]
+
+        here.kubectl("set", "image", "deployment/site", f"site={container['image'].partition('@')[0]}:latest")
+        deadline = time.monotonic() + 10
+        while not any("was changed by" in line["text"] for line in noren.client.events("site", 0)):
+            assert time.monotonic() < deadline, noren.output.read_text()
+            time.sleep(0.1)
+        time.sleep(3)
+        assert here.get("deployment/site")["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":latest")
+
+        newest = pushed("adopt", version="3")
+        assert outcome(noren, newest)["outcome"] == "kept"
+        assert len(receipts(noren)) == 4  # the first pins what was found
