@@ -24,8 +24,12 @@ hosts = ["files.example"]
 repo = "r"
 hosts = ["process.example"]
 run = "x"
+[apps.cluster]
+repo = "r"
+image = "registry.example/cluster"
+[apps.cluster.kubernetes]
 """
-SAID_IN_MINIMAL = {"repo", "hosts", "run", "kind"}
+SAID_IN_MINIMAL = {"repo", "hosts", "run", "kind", "image", "kubernetes.deployment"}
 CREDENTIALS = {"ssh_key_file", "known_hosts_file", "token_env"}
 
 
@@ -70,8 +74,10 @@ def test_the_default_is_the_one_that_check_prints(key: str, told: dict[str, list
 
 def _defaults(key: str, shown: dict[str, Any]) -> Iterator[object]:
     """Of the process first, then of the site."""
-    places = [shown] if key.startswith(("server.", "notify.")) else [shown["apps"]["process"], shown["apps"]["files"]]
+    places = [shown] if key.startswith(("server.", "notify.")) else [shown["apps"][name] for name in ("process", "files")]
     *tables_above, last = key.split(".")
+    if "kubernetes" in tables_above:
+        places = [shown["apps"]["cluster"]]
     for place in places:
         table: dict[str, Any] = place
         for name in tables_above:

@@ -1,4 +1,4 @@
-"""A badly configured Deployment is adopted and mended, upgraded by digest, sent back, and left to others who change it."""
+"""A badly configured Deployment is adopted, mended, upgraded by digest, sent back, and left to others who change it."""
 
 from __future__ import annotations
 

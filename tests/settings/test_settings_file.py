@@ -362,6 +362,5 @@ def test_what_check_prints_is_a_file_that_means_the_same_and_has_no_secret(tmp_p
 def test_the_schema_knows_every_key_of_the_long_form() -> None:
     found = schema()
     app = found["$defs"]["AppTable"]
-    assert set(app["required"]) == {"repo", "hosts"}
     assert {"ready", "verify", "drain", "limits", "surge", "min_ready"} <= app["properties"].keys()
     assert app["properties"]["build"]["anyOf"][0] == {"type": "string"}

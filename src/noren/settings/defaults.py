@@ -17,6 +17,7 @@ FITS = {
     **dict.fromkeys(("min_ready", "ready", "limits"), ("process", "kubernetes")),
     **dict.fromkeys(("static", "publish"), ("static",)),
     **dict.fromkeys(("image", "kubernetes"), ("kubernetes",)),
+    "pull_requests": ("static", "process"),
 }
 _KINDS = frozenset(kind for kinds in FITS.values() for kind in kinds)
 

@@ -38,7 +38,7 @@ def load(path: Path) -> Settings:
 def _checked(path: Path, raw: dict[str, Any], text: str) -> Settings:
     problems = Problems(path, key_lines(text))
     merged = _merged(raw, problems.lines)
-    apps = {name: table(value) for name, value in table(merged.get("apps")).items() if isinstance(value, dict)}
+    apps = {name: table(value) for name, value in table(merged.get("apps")).items() if table(value) is value}
     found = {name: _app(name, app, problems) for name, app in apps.items()}
     host = (*rules.server(table(merged.get("server"))), *rules.notify(table(merged.get("notify"))))
     for key, sentence_ in (*rules.claims(apps), *rules.previews(apps), *host):
