@@ -5,7 +5,6 @@ Short: 10 kills of the daemon, 5 of each proxy. Full: 1,000 and 200 of each.
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import statistics
@@ -21,7 +20,7 @@ from noren.prove.proof import Proof
 from tests.daemon import no_leftovers
 from tests.proofs.background import Background
 from tests.proofs.claim import claim, sized
-from tests.proofs.trio import back_after, in_flight, pauses, pid_of, requests, running, successor_of, trio
+from tests.proofs.trio import Kill, back_after, in_flight, killed, pauses, pid_of, requests, running, successor_of, trio
 
 DAEMON_BACK, PROXY_BACK = 2.0, 0.1  # seconds
 MANY = 50  # from here on a median says something
@@ -76,21 +75,20 @@ def test_kills_of_a_proxy_refuse_nobody_and_lose_at_most_what_it_was_answering(
     seed = random.randrange(2**32)
     print(f"seed {seed}", flush=True)
     with no_leftovers(tmp_path), trio(tmp_path) as shop:
-        killed: list[float] = []
+        taken: list[Kill] = []
         with Background(*requests(shop), seed=seed) as traffic:
             for _ in pauses(seed, kills, 1.2, 0.2):
                 pid = pid_of(shop, proxy)
-                os.kill(pid, signal.SIGKILL)
-                killed.append(time.time())
+                taken.append(killed(pid))
                 successor_of(shop, proxy, pid)
             time.sleep(1.0)
             shop.noren.kept("shop", shop.commit())
         proof = Proof.of(traffic.ledger, shop.orders())
-    backs = [back_after(traffic.ledger, at, "site") for at in killed]
+    backs = [back_after(traffic.ledger, kill.sent, "site") for kill in taken]
     assert proof.once is not None
     claim(
         f"{kills} kills of {proxy}",
-        f"{proof.summary.requests} requests, 0 refused, {fate(traffic.ledger, killed, PASSES[proxy])}; {told(backs)}",
+        f"{proof.summary.requests} requests, 0 refused, {fate(traffic.ledger, taken, PASSES[proxy])}; {told(backs)}",
         seed=seed,
     )
     assert not proof.once.broken, "\n".join(proof.lines())
@@ -98,11 +96,11 @@ def test_kills_of_a_proxy_refuse_nobody_and_lose_at_most_what_it_was_answering(
     assert kills < MANY or statistics.median(backs) <= PROXY_BACK, sorted(backs)
 
 
-def fate(ledger: Ledger, killed: list[float], passes: frozenset[str]) -> str:
+def fate(ledger: Ledger, kills: list[Kill], passes: frozenset[str]) -> str:
     """Assert that each lost request was in flight in a proxy that was killed, and that none was refused."""
-    exposed = {record.id: record for at in killed for record in in_flight(ledger, at, passes)}
+    exposed = {record.id: record for kill in kills for record in in_flight(ledger, kill, passes)}
     lost = ledger.lost()
     assert not [record for record in lost if record.outcome is Outcome.REFUSED]
     stray = [str(record) for record in lost if record.id not in exposed]
-    assert not stray, f"{len(stray)} lost that no kill explains: {stray[:10]}; kills at {killed[:3]}…"
+    assert not stray, f"{len(stray)} lost that no kill explains: {stray[:10]}; {kills[:3]}…"
     return f"{len(lost)} lost of {len(exposed)} that were in flight at a kill"

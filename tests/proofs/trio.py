@@ -7,12 +7,15 @@ never upgraded (L9). ``site`` is asked for another page each time, so that Caddy
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from noren.prove.checks import names_its_release
@@ -21,6 +24,7 @@ from noren.prove.ledger import Ledger, Record
 from noren.prove.load import Load
 from noren.prove.request import Request, Target, gets, mix, posts
 from tests.daemon import Repository
+from tests.proofs.exits import exit_time
 from tests.proofs.ledger_app import COMMANDS, EXAMPLE, LedgerApp, app_settings, environment
 
 RATES = {"new": 150.0, "kept": 150.0, "site": 100.0, "bystander": 50.0}
@@ -79,7 +83,8 @@ def running(shop: LedgerApp) -> Counter[int]:
 
 def pid_of(shop: LedgerApp, proxy: str) -> int:
     """The process of ``haproxy`` or ``caddy`` now."""
-    return int(json.loads((shop.noren.state / proxy / "identity.json").read_text())["pid"])
+    *_, text = (shop.noren.state / proxy / "identity.json").read_text().splitlines()  # a digest may stand before it
+    return int(json.loads(text)["pid"])
 
 
 def successor_of(shop: LedgerApp, proxy: str, killed: int) -> int:
@@ -88,10 +93,25 @@ def successor_of(shop: LedgerApp, proxy: str, killed: int) -> int:
     return pid_of(shop, proxy)
 
 
-def in_flight(ledger: Ledger, kill: float, loads: frozenset[str]) -> list[Record]:
-    """Requests of these loads that were under way at the kill (seconds of the epoch)."""
-    near = (r for r in ledger.records if kill - 6.0 <= r.wall <= kill + 1.0 and r.load in loads)
-    return [r for r in near if r.wall + r.late <= kill + UNAWARE and r.wall + r.latency >= kill]
+@dataclass(frozen=True)
+class Kill:
+    """SIGKILL was sent, and the process had ended: on a busy machine its sockets take requests until then."""
+
+    sent: float  # seconds of the epoch
+    ended: float
+
+
+def killed(pid: int) -> Kill:
+    """Kill a process and wait for its end."""
+    sent = time.time()
+    os.kill(pid, signal.SIGKILL)
+    return Kill(sent, exit_time(pid, within=10))
+
+
+def in_flight(ledger: Ledger, kill: Kill, loads: frozenset[str]) -> list[Record]:
+    """Requests of these loads that were under way when the process ended."""
+    near = (r for r in ledger.records if kill.sent - 6.0 <= r.wall <= kill.ended + 1.0 and r.load in loads)
+    return [r for r in near if r.wall + r.late <= kill.ended + UNAWARE and r.wall + r.latency >= kill.sent]
 
 
 def back_after(ledger: Ledger, kill: float, load: str) -> float:

@@ -31,6 +31,7 @@ async def deploy(loop: AppLoop, source: Source, revision: str | None, by: str) -
         running = book.rollout.rollout if book.rollout else None
         digest = settings_digest(app)
         if running and _becomes(running, commit.revision, digest):
+            await _instead_of_what_waits(loop, commit.revision if revision else None)
             return running.id
         barred = find(book.quarantined, commit.revision, digest)
         if barred:
@@ -45,6 +46,14 @@ async def deploy(loop: AppLoop, source: Source, revision: str | None, by: str) -
         return await loop.want(record, wanted, note)
 
 
+async def _instead_of_what_waits(loop: AppLoop, pinned: str | None) -> None:
+    """What was to follow the rollout under way was asked for before: the last wish holds."""
+    record = loop.book.record
+    if record.wanted:
+        await loop.book.save(replace(record, wanted=None, pinned=pinned))
+        loop.tasks.cancel("rebuild")
+
+
 def _becomes(rollout: Rollout, revision: str, settings: str) -> bool:
     given_up = rollout.phase in (Phase.ABORTING, Phase.ROLLING_BACK)
     return not given_up and (rollout.revision, settings_digest(rollout.app)) == (revision, settings)
@@ -57,20 +66,22 @@ async def rollback(loop: AppLoop, number: int | None, by: str) -> int:
         async with loop.turn:
             under_way = loop.book.rollout.rollout if loop.book.rollout else None
             target = _target(loop, number)
+            back = bool(under_way and under_way.old and target.number == under_way.old.release)
+            # Before anything is changed: what is refused must not take away what waits.
+            if under_way and under_way.moved and not back:
+                raise UsageError(
+                    f"rollout {under_way.id} of {app} is {under_way.phase}",
+                    hint=f"noren abort {app} (back to what was before), then noren rollback {app} {target.number}",
+                )
             if loop.book.record.wanted:
                 await loop.book.save(replace(loop.book.record, wanted=None))
                 loop.tasks.cancel("rebuild")
             if under_way is None:
                 return await loop.roll_back(target, f"manual by {by}")
-            if under_way.moved and under_way.old and target.number == under_way.old.release:
+            if under_way.moved:
                 if under_way.phase is not Phase.ROLLING_BACK:
                     await loop.take(e.AbortAsked(rollout=under_way.id, by=by))
                 return under_way.id
-            if under_way.moved:
-                raise UsageError(
-                    f"rollout {under_way.id} of {app} is {under_way.phase}",
-                    hint=f"noren abort {app} (back to what was before), then noren rollback {app} {target.number}",
-                )
             await _ask_abort(loop, under_way, by)
         await _over(loop, under_way.id)
 
