@@ -189,6 +189,33 @@ def test_there_is_a_sample_of_every_type_of_record() -> None:
     assert {type(record) for record in RECORDS} | {ReceiptRecord} == set(Record.__args__)
 
 
+def test_an_app_that_is_forgotten_leaves_its_history_and_nothing_that_could_bring_it_back(tmp_path: Path) -> None:
+    async def work(ledger: SqliteLedger) -> None:
+        await ledger.commit("api-pr-12", RECORDS, notes=[NOTE])
+        await ledger.commit("api", [RECORDS[2]])
+        for _ in range(2):
+            await ledger.forget("api-pr-12")
+        assert list(await ledger.load("api-pr-12")) == []
+        assert await ledger.apps() == ["api"]
+        assert len(await ledger.notes("api-pr-12", 0, 10)) == 1
+
+    within(tmp_path, work)
+    assert not list(tmp_path.rglob("*pr-12*"))
+    for file in tmp_path.glob("noren.db*"):
+        file.unlink()
+    assert within(tmp_path, lambda ledger: ledger.apps()) == ["api"]
+
+
+def test_webhooks_that_were_taken_are_in_no_snapshot(tmp_path: Path) -> None:
+    async def work(ledger: SqliteLedger) -> None:
+        await ledger.commit("api", [RECORDS[2]])
+        await ledger.commit("api", [DeliveryRecord(delivery="canary", at="T")])
+        assert DeliveryRecord(delivery="canary", at="T") in await ledger.load("api")
+
+    within(tmp_path, work)
+    assert not any("canary" in file.read_text() for file in tmp_path.rglob("*.json"))
+
+
 def test_a_record_replaces_the_one_with_its_key_and_only_that(tmp_path: Path) -> None:
     async def work(ledger: SqliteLedger) -> list[Record]:
         one, two = RECORDS[2], RECORDS[3]

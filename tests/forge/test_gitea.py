@@ -165,9 +165,9 @@ def test_a_pull_request_is_shown_updated_under_load_and_gone(place: Place) -> No
     _, secrets = place.get(host, "/env.txt")
     assert "PASSWORD" not in secrets and "NOREN_REVISION" in secrets
     target = Target(port=place.noren.port, host=host, app=f"site-pr-{number}")
-    load = KeepAlive(name="preview", target=target, rate=100, connections=8, requests=gets("/"), check=Markers())
+    load = KeepAlive(name="preview", target=target, rate=50, requests=gets("/"), check=Markers())
     other = Target(port=place.noren.port, host="site.example", app="site")
-    with Background(load, KeepAlive(name="site", target=other, rate=100, check=Markers())) as traffic:
+    with Background(load, KeepAlive(name="site", target=other, rate=50, check=Markers())) as traffic:
         for text in ("two", "three", "four"):
             head = place.ada.push("feature", {"index.html": page(text)})
             place.shows(number, f"[marker {text}]")

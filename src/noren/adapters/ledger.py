@@ -143,8 +143,14 @@ class SqliteLedger:
         """Remove every record of an app; its history stays."""
 
         def write(db: sqlite3.Connection) -> None:
+            try:
+                self._snapshots.drop(app)  # first: nothing may bring back what the ledger no longer knows
+            except OSError as exc:
+                raise StateError(f"the snapshot of {app} cannot be removed", seen=str(exc)) from exc
             with db:
+                db.execute("BEGIN IMMEDIATE")
                 db.execute("DELETE FROM record WHERE app = ?", (app,))
+                append(db, app, ())
 
         await self._run(write)
 

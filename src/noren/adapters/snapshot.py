@@ -1,7 +1,8 @@
 """What serves, beside the ledger: for each app a file of its living records with their digest.
 
 Written whole with each commit that changes them, before anything is acted on; read when the ledger is damaged,
-lost, or older than these. All but the receipts, the history and the releases that nothing can go back to.
+lost, or older than these. All but the receipts, the history, the releases that nothing can go back to, and the
+webhooks that were taken: one that comes again does no harm, and a thousand a second are not to be written twice.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from noren.adapters.database import SCHEMA_VERSION
 
 _log = logging.getLogger(__name__)
 _LIVING = """
-SELECT type, key, body FROM record WHERE app = ? AND type != 'receipt' AND (type != 'release'
+SELECT type, key, body FROM record WHERE app = ? AND type NOT IN ('receipt', 'delivery') AND (type != 'release'
   OR json_extract(body, '$.artifact') IS NOT NULL OR json_extract(body, '$.outcome') IS NULL)
 ORDER BY type, key
 """
@@ -63,6 +64,11 @@ class Snapshots:
             _log.error("the snapshot of %s could not be written: %s", app, exc)
         else:
             self._kept[app] = digest
+
+    def drop(self, app: str) -> None:
+        """Remove the file of an app that will not come back. Raises OSError."""
+        self._kept.pop(app, None)
+        (self._folder / f"{app}.json").unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Write each anew at the next chance."""
