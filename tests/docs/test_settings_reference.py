@@ -74,7 +74,9 @@ def test_the_default_is_the_one_that_check_prints(key: str, told: dict[str, list
 
 def _defaults(key: str, shown: dict[str, Any]) -> Iterator[object]:
     """Of the process first, then of the site."""
-    places = [shown] if key.startswith(("server.", "notify.")) else [shown["apps"][name] for name in ("process", "files")]
+    places = (
+        [shown] if key.startswith(("server.", "notify.")) else [shown["apps"][name] for name in ("process", "files")]
+    )
     *tables_above, last = key.split(".")
     if "kubernetes" in tables_above:
         places = [shown["apps"]["cluster"]]
