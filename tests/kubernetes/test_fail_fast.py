@@ -13,6 +13,7 @@ from tests.kubernetes.test_adopt import pods
 from tests.kubernetes.upgraded import badly_configured, outcome, pushed, upgraded
 from tests.kubernetes.workload import Namespace
 
+PORTS = {"crash": 30020, "unready": 30021, "memory": 30022, "quota": 30023}
 SOON = 20.0  # seconds from the visible state to the end of the way back
 
 
@@ -43,7 +44,7 @@ def _limit(here: Namespace) -> None:
 def test_a_release_that_cannot_run_is_sent_back_with_its_cause(
     cluster: Path, tmp_path: Path, name: str, behaviour: dict[str, Any], before: Any, cause: tuple[str, ...]
 ) -> None:
-    with badly_configured(f"bad-{name}", 30020) as here:
+    with badly_configured(f"bad-{name}", PORTS[name]) as here:
         if before is not None and name != "quota":
             before(here)
         with upgraded(tmp_path, here) as noren:
