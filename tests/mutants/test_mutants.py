@@ -81,8 +81,9 @@ def differs(file: Path, source: Path) -> bool:
 
 def patched(mutant: Mutant, folder: Path) -> Path:
     source = copied(folder)
-    argv = ["patch", "--strip=1", "--fuzz=1", "--no-backup-if-mismatch", f"--input={mutant.file}"]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True)
+    # Were the folder inside a checkout, git would leave out what that checkout does not have, and say nothing.
+    env = {**os.environ, "GIT_CEILING_DIRECTORIES": str(folder.parent)}
+    done = subprocess.run(["git", "apply", str(mutant.file)], cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, f"{mutant.name} no longer applies:\n{done.stdout}{done.stderr}"
     return source
 
