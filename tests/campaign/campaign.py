@@ -58,6 +58,7 @@ class Campaign:
             faults.append("the listener or its proxy is another one")
         if fleet.noren.status(BYSTANDER)["active"] != bystander:
             faults.append("the bystander was changed")
+        faults += fleet.contradictions()
         return Result(
             seed=self.seed,
             summary=traffic.proof.summary,

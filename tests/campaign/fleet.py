@@ -77,6 +77,7 @@ class Fleet:
         self.noren = Daemon(folder, TOML)
         self.markers = Markers()
         self._numbers = dict.fromkeys(self.repositories, 0)
+        self._pages: dict[str, str] = {}
 
     def begin(self) -> None:
         """The first release of each app."""
@@ -95,7 +96,15 @@ class Fleet:
         text = f"{app} {self._numbers[app]}"
         good = {"build.sh": BUILDS.get(app, ":"), "faults": "", "VERSION": text}
         pages = {"index.html": f"<!doctype html><p>[marker {text}]</p>"} if app == "site" else {}
-        return self.repositories[app].commit({**good, **pages, **files})
+        revision = self.repositories[app].commit({**good, **pages, **files})
+        if app == "site":
+            self._pages[revision] = text
+        return revision
+
+    def contradictions(self) -> list[str]:
+        """Releases of the site that served another page than was committed for them."""
+        rows = self.noren.client.releases("site")
+        return self.markers.contradictions({f"site@{r['release']}": self._pages[r["revision"]] for r in rows})
 
     def target(self, app: str) -> Target:
         """The app through the public listener."""

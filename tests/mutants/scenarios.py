@@ -89,10 +89,13 @@ def test_site(tmp_path: Path) -> None:
     with Daemon(tmp_path, toml) as noren:
         noren.kept("site", first)
         target = Target(port=noren.port, host="site.example", app="site")
-        with Background(KeepAlive(name="L2", target=target, rate=100, check=Markers())) as traffic:
+        markers = Markers()
+        with Background(KeepAlive(name="L2", target=target, rate=100, check=markers)) as traffic:
             for number in (2, 3):
                 noren.kept("site", commit(number))
         lost_nothing(traffic.proof)
+        wrong = markers.contradictions({f"site@{number}": str(number) for number in (1, 2, 3)})
+        assert not wrong, "; ".join(wrong)
 
 
 def test_quarantine(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +54,12 @@ def copied(folder: Path) -> Path:
 
 def run(scenario: str, source: Path) -> subprocess.CompletedProcess[str]:
     """One scenario, harness and daemon from this source."""
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=200", "--tb=short", "--basetemp"]
-    argv += [str(source.parent / "tmp"), f"tests/mutants/scenarios.py::{scenario}"]
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=200", "--tb=short"]
     env = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+    # Not in the folder of our own test: the paths of sockets may have 100 bytes only.
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        argv += ["--basetemp", f"{folder}/t", f"tests/mutants/scenarios.py::{scenario}"]
+        return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
 
 
 def test_there_are_at_least_twelve_and_each_names_a_scenario() -> None:
