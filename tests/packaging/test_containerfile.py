@@ -41,7 +41,7 @@ def test_what_is_copied_into_the_image_is_enough_to_install_noren(tmp_path: Path
                 (shutil.copytree if folder else shutil.copy)(
                     ROOT / name, below, **({"dirs_exist_ok": True} if folder else {})
                 )
-    assert any("pip install --no-cache-dir /opt/noren/source" in line for line in lines("RUN"))
+    assert any("pip install " in line and "/opt/noren/source" in line for line in lines("RUN"))
     # Its dependencies are here already; tests/packaging/test_packages.py installs them too.
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--target", tmp_path / "made", source], cwd=tmp_path, check=True, timeout=100)
