@@ -20,7 +20,18 @@ from noren.prove.proof import Proof
 from tests.daemon import no_leftovers
 from tests.proofs.background import Background
 from tests.proofs.claim import claim, sized
-from tests.proofs.trio import Kill, back_after, in_flight, killed, pauses, pid_of, requests, running, successor_of, trio
+from tests.proofs.trio import (
+    Kill,
+    in_flight,
+    killed,
+    pauses,
+    pid_of,
+    requests,
+    running,
+    served_again,
+    successor_of,
+    trio,
+)
 
 DAEMON_BACK, PROXY_BACK = 2.0, 0.1  # seconds
 MANY = 50  # from here on a median says something
@@ -76,15 +87,16 @@ def test_kills_of_a_proxy_refuse_nobody_and_lose_at_most_what_it_was_answering(
     print(f"seed {seed}", flush=True)
     with no_leftovers(tmp_path), trio(tmp_path) as shop:
         taken: list[Kill] = []
+        backs: list[float] = []
         with Background(*requests(shop), seed=seed) as traffic:
             for _ in pauses(seed, kills, 1.2, 0.2):
                 pid = pid_of(shop, proxy)
                 taken.append(killed(pid))
+                backs.append(served_again(shop, taken[-1]))
                 successor_of(shop, proxy, pid)
             time.sleep(1.0)
             shop.noren.kept("shop", shop.commit())
         proof = Proof.of(traffic.ledger, shop.orders())
-    backs = [back_after(traffic.ledger, kill.sent, "site") for kill in taken]
     assert proof.once is not None
     claim(
         f"{kills} kills of {proxy}",
