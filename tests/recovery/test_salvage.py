@@ -22,7 +22,7 @@ from noren.adapters.backup import back_up, restore
 from noren.adapters.database import SCHEMA_VERSION
 from noren.adapters.ledger import SqliteLedger
 from noren.core.errors import HostError, StateError
-from noren.core.record import AppRecord, Note, ReceiptRecord, Record
+from noren.core.record import AppRecord, DeliveryRecord, Note, ReceiptRecord, Record
 from tests.adapters.test_ledger import NOTE, RECORDS, opened, within
 from tests.proofs.claim import claim, sized
 
@@ -45,9 +45,14 @@ class Known:
 
 
 async def known(ledger: SqliteLedger) -> Known:
-    living = {app: sorted(await ledger.load(app), key=repr) for app in APPS}
+    living = {app: sorted(filter(_serves, await ledger.load(app)), key=repr) for app in APPS}
     receipts = [await ledger.receipt(app, rollout) for app in APPS for rollout in range(1, 9)]
     return Known(living, receipts, await ledger.notes(None, 0, 10_000), ledger.told, await ledger.verify())
+
+
+def _serves(record: Record) -> bool:
+    """Webhooks that were taken lie in no snapshot: one that comes twice is looked at twice."""
+    return not isinstance(record, DeliveryRecord)
 
 
 async def live(ledger: SqliteLedger) -> None:

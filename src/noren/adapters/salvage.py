@@ -139,7 +139,7 @@ def _restore(db: sqlite3.Connection, snapshot: Snapshot) -> None:
     """The living records of an app are those of its snapshot."""
     now = head(db)
     db.execute("BEGIN IMMEDIATE")
-    db.execute("DELETE FROM record WHERE app = ? AND type NOT IN ('receipt', 'release')", (snapshot.app,))
+    db.execute("DELETE FROM record WHERE app = ? AND type NOT IN ('receipt', 'release', 'delivery')", (snapshot.app,))
     rows = [(snapshot.app, *row, seal(snapshot.app, *row)) for row in snapshot.records]
     db.executemany("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?)", rows)
     set_head(db, Head(now.seq, now.digest, max(now.commits, snapshot.commits)))
