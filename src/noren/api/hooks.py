@@ -55,7 +55,9 @@ class Hooks:
             status, text = HTTPStatus.ACCEPTED, await self._take(scope, receive)
         except _RefusedError as refused:
             status, text = refused.status, str(refused)
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+        headers = [(b"content-type", b"text/plain; charset=utf-8")]
+        if status not in (HTTPStatus.ACCEPTED, HTTPStatus.UNAUTHORIZED):
+            headers.append((b"connection", b"close"))  # of these the body may not have been read to its end
         if status is HTTPStatus.SERVICE_UNAVAILABLE:
             headers.append((b"retry-after", b"30"))
         await send({"type": "http.response.start", "status": status.value, "headers": headers})

@@ -20,7 +20,7 @@ from noren.api.hooks import HookDesk, Hooks
 from noren.api.routes import application
 from noren.core.errors import HostError
 
-_HOOKS_AT_ONCE = 500
+_HOOKS_AT_ONCE = 1000  # connections, with those that the proxy keeps
 
 
 class _Embedded(uvicorn.Server):
@@ -64,6 +64,7 @@ async def _serve(application: Any, path: Path, stopping: asyncio.Event, most: in
             server_header=False,
             date_header=False,
             timeout_graceful_shutdown=2,
+            timeout_keep_alive=60,
         )
     )
     try:
