@@ -162,7 +162,8 @@ def test_a_process_keeps_its_tree_and_runs_in_root_or_in_the_output(bench: Bench
     artifact = bench.build(app)
     assert artifact.path == f"{bench.folder(app)}/tree/docs"
     assert Path(artifact.path, "made").exists()
-    assert artifact.digest == artifact.key
+    again = bench.build(replace(app, env=(("OTHER", "key"),)))
+    assert (again.key != artifact.key, again.digest) == (True, artifact.digest), "the digest is of the content"
     filled = bench.build(replace(app, build=Build(run="echo x >$NOREN_OUTPUT/server")))
     assert filled.path.endswith("/output")
     assert bench.build(replace(app, build=Build())).path.endswith("/tree/docs")
