@@ -188,3 +188,10 @@ async def kill(pid: int) -> None:
     assert identity is not None
     identity.send(signal.SIGKILL)
     await identity.ended()
+
+
+async def succeeded(haproxy: HAProxy, pid: int) -> None:
+    """Wait until the daemon knows the successor, which answers as soon as it has the listeners, a moment earlier."""
+    async with asyncio.timeout(5):
+        while haproxy.pid == pid:
+            await asyncio.sleep(0.01)

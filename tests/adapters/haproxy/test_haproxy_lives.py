@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from haproxy_parts import backend, fetch, free_port, kill, proxy, routing, server, settled, upstreams
+from haproxy_parts import backend, fetch, free_port, kill, proxy, routing, server, settled, succeeded, upstreams
 
 from noren.adapters.haproxy import HAProxy, end_left, find_binary
 from noren.adapters.haproxy.config import connections
@@ -34,7 +34,7 @@ def test_a_killed_haproxy_comes_back_on_the_same_listener(tmp_path: Path) -> Non
                 await kill(pid)
                 answers = await asyncio.gather(*(fetch(port) for _ in range(20)))
                 assert {answer.body for answer in answers} == {"two"}
-                assert haproxy.pid != pid
+                await succeeded(haproxy, pid)
             assert inode(port) == listener and len(listener) == 1 and haproxy.pid != before
             assert (await haproxy.observe("a")).proxy.startswith(f"{haproxy.pid}-")
             two.kill()
