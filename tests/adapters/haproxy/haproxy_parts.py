@@ -190,8 +190,8 @@ async def kill(pid: int) -> None:
     await identity.ended()
 
 
-async def succeeded(haproxy: HAProxy, pid: int) -> None:
-    """Wait until the daemon knows the successor, which answers as soon as it has the listeners, a moment earlier."""
+async def another(haproxy: HAProxy, pid: int) -> None:
+    """Wait until another process than this one is known to serve: it answers a moment before."""
     for _ in range(500):
         if haproxy.pid != pid:
             return

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 import socket
 from pathlib import Path
 
 import pytest
-from haproxy_parts import backend, fetch, free_port, kill, proxy, routing, server, settled, succeeded, upstreams
+from haproxy_parts import another, backend, fetch, free_port, kill, proxy, routing, server, settled, upstreams
 
 from noren.adapters.haproxy import HAProxy, end_left, find_binary
 from noren.adapters.haproxy.config import connections
@@ -34,13 +35,52 @@ def test_a_killed_haproxy_comes_back_on_the_same_listener(tmp_path: Path) -> Non
                 await kill(pid)
                 answers = await asyncio.gather(*(fetch(port) for _ in range(20)))
                 assert {answer.body for answer in answers} == {"two"}
-                await succeeded(haproxy, pid)
+                await another(haproxy, pid)
             assert inode(port) == listener and len(listener) == 1 and haproxy.pid != before
             assert (await haproxy.observe("a")).proxy.startswith(f"{haproxy.pid}-")
             two.kill()
             assert (await fetch(port)).headers["x-noren-release"] == "a@1"
 
     asyncio.run(check())
+
+
+def test_a_shutdown_in_the_middle_of_a_restart_leaves_no_haproxy(tmp_path: Path) -> None:
+    """The successor answers before its start is recorded: it is ended all the same."""
+
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path, port) as haproxy, upstreams("one") as (one,):
+            await haproxy.apply(routing(backend(1, server("i1", 1, one))))
+            pid = haproxy.pid
+            await kill(pid)
+            for _ in range(100_000):
+                if started(tmp_path) not in (None, pid):
+                    break
+                await asyncio.sleep(0)
+            assert started(tmp_path) != haproxy.pid == pid, "a start has begun and is not over"
+            await haproxy.shutdown()
+            assert not left(tmp_path)
+
+    asyncio.run(check())
+
+
+def started(state: Path) -> int | None:
+    """The pid of the HAProxy that is written down, the newest of whose start is known."""
+    words = (state / "haproxy" / "identity.json").read_text().partition("\n")[2]
+    return int(json.loads(words)["pid"]) if words else None
+
+
+def left(state: Path) -> list[str]:
+    """The pids of all that runs in HAProxy's folder."""
+    return [proc.name for proc in Path("/proc").glob("[0-9]*") if here(proc, state / "haproxy")]
+
+
+def here(proc: Path, folder: Path) -> bool:
+    """Whether a process works there."""
+    try:
+        return (proc / "cwd").readlink() == folder
+    except OSError:
+        return False
 
 
 def test_changes_asked_for_while_haproxy_is_dead_are_made_by_its_successor(tmp_path: Path) -> None:

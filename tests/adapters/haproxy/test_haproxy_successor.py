@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from haproxy_parts import backend, fetch, free_port, kill, routing, server, upstreams
+from haproxy_parts import another, backend, fetch, free_port, kill, routing, server, upstreams
 from test_haproxy_lives import inode
 
 from noren.adapters.haproxy import HAProxy, end_left, find_binary
@@ -56,14 +56,6 @@ async def echoes(streams: Streams) -> bool:
     """Whether it still lives."""
     streams[1].write(b"x")
     return await streams[0].read(1) == b"x"
-
-
-async def another(haproxy: Proxy, pid: int) -> None:
-    """Wait until another process than this one is known to serve: it answers a moment before."""
-    while True:
-        if haproxy.pid != pid:
-            return
-        await asyncio.sleep(0.01)
 
 
 def test_another_binary_takes_over_and_no_connection_ends(tmp_path: Path) -> None:
@@ -125,7 +117,7 @@ def test_a_binary_that_does_not_start_replaces_nothing_and_a_killed_haproxy_come
                 assert haproxy.pid == pid
                 await kill(pid)
                 assert (await fetch(port)).body == "one"
-                await asyncio.wait_for(another(haproxy, pid), 5)
+                await another(haproxy, pid)
                 assert inode(port) == listener
                 binary.unlink()
                 await kill(haproxy.pid)

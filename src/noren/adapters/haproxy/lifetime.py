@@ -190,9 +190,8 @@ class Lifetime:
     async def end(self) -> None:
         """Stop HAProxy for good: the public listeners close."""
         if self.identity is not None:
-            await end(self.identity)
-        await end_all(self._folder)
-        self._folder.remove(IDENTITY)
+            await _end(self.identity)
+        await _end_known(self._folder)  # a successor whose start was cut off is known there only
 
     def _hold(self, identity: Identity) -> None:
         """An upgrade of the host replaces the file, or is cut off halfway: what was opened can still be started."""
@@ -286,8 +285,17 @@ def known(folder: Folder) -> tuple[Identity | None, list[str]]:
     return (identity if identity is not None and identity.alive() else None), listen
 
 
-async def end(identity: Identity) -> None:
-    """Stop a HAProxy and wait until it is gone."""
+async def _end_known(folder: Folder) -> bool:
+    """End the HAProxy of this folder and what it replaced, wait until they are gone; whether it ran."""
+    identity, _ = known(folder)
+    if identity is not None:
+        await _end(identity)
+    await end_all(folder)
+    folder.remove(IDENTITY)
+    return identity is not None
+
+
+async def _end(identity: Identity) -> None:
     identity.send(signal.SIGTERM)
     try:
         async with asyncio.timeout(_END_DEADLINE):
@@ -301,12 +309,7 @@ async def end_left(state_dir: Path) -> bool:
     """Stop the HAProxy that a dead daemon left running; whether there was one. For `noren down`."""
     folder = Folder(state_dir / "haproxy")
     try:
-        identity, _ = known(folder)
-        if identity is not None:
-            await end(identity)
-        await end_all(folder)
-        folder.remove(IDENTITY)
-        return identity is not None
+        return await _end_known(folder)
     finally:
         folder.close()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from noren.adapters.kubernetes.api import Api, Json
+from noren.adapters.kubernetes.fault import ApiFault
 from noren.adapters.kubernetes.mirror import Mirror
 from noren.core.model import App, Kubernetes
 
@@ -36,6 +37,15 @@ class Place:
     def apps(self, kind: str) -> str:
         """Of ReplicaSets of its namespace."""
         return f"/apis/apps/v1/namespaces/{self.namespace}/{kind}"
+
+    async def read(self) -> Json | None:
+        """Its Deployment, asked now; None when there is none. Raises ApiFault."""
+        try:
+            return await self.api.get(self.path)
+        except ApiFault as exc:
+            if exc.status == 404:
+                return None
+            raise
 
     async def deployment(self) -> Json | None:
         """As last seen, None when there is none; raises ApiFault while nothing was seen."""

@@ -38,7 +38,7 @@ class Deployments:
         """
         app, settings = release.app, cluster_of(release.app)
         place = self._clusters.place(settings)
-        deployment = await _fresh(place)
+        deployment = await place.read()
         rollout = _rollout(instance)
         if settings.mode == "adopt":
             objects = adopted(release, rollout, _adoptable(app, deployment, place), settings)
@@ -126,15 +126,6 @@ _FOUND = "found"  # the key of an artifact that Noren did not make
 def _rollout(instance: Instance) -> int:
     """``shop-7-9-0``: instances are named by app, release, rollout and ordinal."""
     return int(instance.id.removeprefix(f"{instance.app}-").split("-")[1])
-
-
-async def _fresh(place: Place) -> Json | None:
-    try:
-        return await place.api.get(place.path)
-    except ApiFault as exc:
-        if exc.status == 404:
-            return None
-        raise
 
 
 def _adoptable(app: App, deployment: Json | None, place: Place) -> Json:

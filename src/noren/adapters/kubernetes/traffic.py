@@ -142,7 +142,7 @@ class Templates:
         place, manifest = target.place, target.manifest
         seen = place.deployments.objects.get(place.name)
         if seen is None or not shows(manifest, seen):
-            seen = await _read(place)
+            seen = await place.read()
         if seen is not None and shows(manifest, seen):
             self._applied(target)
         elif seen is not None and manifest.applied and not is_ours(seen, manifest.container):
@@ -244,15 +244,6 @@ def shows(manifest: Manifest, deployment: Json) -> bool:
 def still(target: Target, deployment: Json) -> bool:
     """Whether nobody has put another image or release there; edits of other fields are their owners' business."""
     return deployment["spec"]["template"] == target.template or shows(target.manifest, deployment)
-
-
-async def _read(place: Place) -> Json | None:
-    try:
-        return await place.api.get(place.path)
-    except ApiFault as exc:
-        if exc.status == 404:
-            return None
-        raise
 
 
 async def _write(place: Place, manifest: Manifest, seen: Json | None) -> Json:
