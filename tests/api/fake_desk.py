@@ -43,7 +43,12 @@ STATUS: Json = {
     "name": "website",
     "kind": "static",
     "phase": "kept",
-    "active": {"release": 42, "revision": "a" * 40, "since": "2026-01-02T03:04:05Z"},
+    "active": {
+        "release": 42,
+        "revision": "a" * 40,
+        "since": "2026-01-02T03:04:05Z",
+        "instances": {"running": 2, "wanted": 2},
+    },
     "candidate": {"release": 43, "revision": "b" * 40, "phase": "building"},
     "last_good": 42,
     "hold": {"reason": "freeze", "by": "ann", "since": "2026-01-02T03:04:05Z"},
@@ -71,12 +76,16 @@ def event(seq: int, phase: str, rollout: int | None = 7, text: str = "") -> Json
 
 
 class FakeDesk:
-    """Knows one app; ``asked`` has every act, ``script`` the phases of each rollout, ``outcome`` how it ends."""
+    """Knows one app; ``asked`` has every act, ``script`` the phases of each rollout, ``outcome`` how it ends.
+
+    ``otherwise`` is what its status says instead.
+    """
 
     def __init__(self, folder: Path, script: tuple[str, ...] = ("building", "baking", "kept")) -> None:
         self.folder = folder
         self.script = script
         self.outcome = "kept"
+        self.otherwise: Json = {}
         self.asked: list[tuple[Any, ...]] = []
         self.history = [event(1, "kept", rollout=5)]
         self.changed = asyncio.Event()
@@ -94,7 +103,7 @@ class FakeDesk:
         self.changed = asyncio.Event()
 
     async def status(self) -> list[Json]:
-        return [STATUS]
+        return [{**STATUS, **self.otherwise}]
 
     async def releases(self, app: str) -> list[Json]:
         self.know(app)

@@ -109,6 +109,12 @@ def test_status_is_a_table_in_a_pipe(shell: Shell) -> None:
     assert " ".join(row.split()) == told
 
 
+def test_status_says_that_instances_are_started_again(shell: Shell, daemon: Daemon) -> None:
+    active = {**STATUS["active"], "instances": {"running": 1, "wanted": 2}}
+    daemon.desk.otherwise = {"phase": "idle", "active": active}
+    assert "1 of 2 instances run, held" in shell.good("status")
+
+
 def test_status_of_one_app_tells_more(shell: Shell) -> None:
     told = shell.good("status", "website")
     assert "held by ann since 2026-01-02 03:04:05Z: freeze" in told

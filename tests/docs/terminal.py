@@ -95,10 +95,15 @@ class Terminal:
                 ["noren", "up"], cwd=self.folder, env=self._env, stdout=log, stderr=log, start_new_session=True
             )
         end = time.monotonic() + 30
-        asked = ["noren", "status"]
-        while subprocess.run(asked, cwd=self.folder, env=self._env, capture_output=True, timeout=30).returncode != 0:
+        while not self._all_run():
             assert self._daemon.poll() is None and time.monotonic() < end, self._log()
             time.sleep(0.1)
+
+    def _all_run(self) -> bool:
+        """Whether the daemon answers, and what ran before it was stopped runs again."""
+        asked = ["noren", "status"]
+        told = subprocess.run(asked, cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=30)
+        return told.returncode == 0 and "instances run" not in told.stdout
 
     def _followed(self, line: str) -> None:
         """``-f``: it says something, and Ctrl-C ends it."""

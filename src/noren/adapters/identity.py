@@ -11,6 +11,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from noren.adapters.proctable import row
+
 
 def boot_id() -> str:
     """The kernel's id of this boot (proc(5): /proc/sys/kernel/random/boot_id)."""
@@ -18,12 +20,9 @@ def boot_id() -> str:
 
 
 def start_ticks(pid: int) -> int | None:
-    """Start of a process in clock ticks since boot (proc(5), field 22 of stat); None for a zombie or no process."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    """Start of a process in clock ticks since boot; None for a zombie or no process."""
+    found = row(pid)
+    return None if found is None or found.dead else found.start_ticks
 
 
 @dataclass(frozen=True, slots=True)

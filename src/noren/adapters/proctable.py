@@ -16,7 +16,10 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One process as /proc/PID/stat tells it; ``dead``: a zombie, its pid is still taken."""
+    """One process as /proc/PID/stat tells it (proc(5)); ``start_ticks``: its start, in clock ticks since boot.
+
+    ``dead``: a zombie, its pid is still taken. One whose other threads still run is not: they hold its ports.
+    """
 
     pid: int
     parent: int
@@ -32,7 +35,8 @@ def row(pid: int) -> Row | None:
         fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    return Row(pid, int(fields[1]), int(fields[3]), int(fields[19]), fields[0] in "ZX")
+    dead = fields[0] in "ZX" and int(fields[17]) <= 1  # state, threads
+    return Row(pid, int(fields[1]), int(fields[3]), int(fields[19]), dead)
 
 
 def rows() -> Iterator[Row]:

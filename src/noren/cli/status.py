@@ -66,8 +66,16 @@ def _candidate(candidate: Json | None) -> str:
 def _notes(app: Json) -> str:
     quarantined = len(app["quarantined"])
     waits = bool(app["waiting"] and app["waiting"]["until"])
-    notes = ("held",) * bool(app["hold"]) + ("waits for its window",) * waits
+    notes = _instances(app) + ("held",) * bool(app["hold"]) + ("waits for its window",) * waits
     return ", ".join((*notes, *(f"{quarantined} quarantined",) * bool(quarantined))) or "-"
+
+
+def _instances(app: Json) -> tuple[str, ...]:
+    """After a start, or when one ended by itself; in a rollout the phase tells."""
+    if app["active"] is None or app["phase"] != "idle":
+        return ()
+    running, wanted = app["active"]["instances"]["running"], app["active"]["instances"]["wanted"]
+    return (f"{running} of {wanted} instances run",) * (running < wanted)
 
 
 def _details(app: Json) -> Iterator[str]:

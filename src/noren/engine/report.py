@@ -60,10 +60,15 @@ def _active(book: Book) -> dict[str, Any] | None:
     serving = book.serving
     if serving is None:
         return None
-    revision = book.releases[serving.release].revision
+    release = book.releases[serving.release]
     switching = serving is not book.record.active and book.rollout
     since = book.rollout.switched_at if switching and book.rollout else book.record.active_since
-    return {"release": serving.release, "revision": revision, "since": since}
+    return {
+        "release": serving.release,
+        "revision": release.revision,
+        "since": since,
+        "instances": {"running": len(serving.instances), "wanted": release.app.instances},
+    }
 
 
 def _waiting(book: Book) -> dict[str, Any] | None:
