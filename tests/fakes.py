@@ -19,18 +19,14 @@ from noren.core.model import (
     App,
     Artifact,
     Commit,
-    Counts,
     Exit,
     Found,
     Instance,
     Kind,
-    Observation,
     ProbeAnswer,
     Ready,
     Release,
     Routing,
-    Sample,
-    Traffic,
     build_key,
 )
 from noren.core.record import (
@@ -44,6 +40,7 @@ from noren.core.record import (
     RolloutRecord,
 )
 from noren.core.timetable import rfc3339
+from noren.core.traffic import Counts, Observation, Sample, Traffic
 from noren.engine.ports import Clock, Ports
 
 

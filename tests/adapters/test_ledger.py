@@ -25,16 +25,13 @@ from noren.core.model import (
     App,
     Artifact,
     Build,
-    Counts,
     Credentials,
     Instance,
     Kind,
     Limits,
-    Observation,
     ProbeAnswer,
     Static,
     Strategy,
-    Traffic,
     Triggers,
 )
 from noren.core.phase import Phase
@@ -56,6 +53,7 @@ from noren.core.retire import RetirePhase, Retiring, Running
 from noren.core.rollout import Health, Rollout, RolloutKind
 from noren.core.schedule import Hold, Wanted
 from noren.core.strategy import Step
+from noren.core.traffic import Counts, Observation, Traffic
 from noren.core.verdict import Fault, Outcome, Verdict
 
 T = TypeVar("T")

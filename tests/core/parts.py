@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from noren.core import events as e
 from noren.core.instructions import Instruction
-from noren.core.model import App, Artifact, Counts, Exit, Instance, Kind, ProbeAnswer, Traffic
+from noren.core.model import App, Artifact, Exit, Instance, Kind, ProbeAnswer
 from noren.core.phase import Phase
 from noren.core.retire import Running
 from noren.core.rollout import Rollout, RolloutKind, step
+from noren.core.traffic import Counts, Traffic
 
 APP = App(name="api", kind=Kind.PROCESS, repo="/repo", run="serve", hosts=("api.example",))
 ARTIFACT = Artifact(key="k", path="/builds/k", digest="d", seconds=1.5)

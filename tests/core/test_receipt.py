@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from noren.core.model import Counts, Observation, Sample, Traffic
 from noren.core.phase import Phase
 from noren.core.receipt import latency, percentile, receipt, spent
 from noren.core.record import RolloutRecord
+from noren.core.traffic import Counts, Observation, Sample, Traffic
 from tests.core.parts import at, ended
 
 BASE = Observation(proxy="p1", releases={1: Traffic(reads=Counts(100, 2, 1))})

@@ -8,7 +8,8 @@ from math import comb
 
 import pytest
 
-from noren.core.model import Counts, Traffic, Verify
+from noren.core.model import Verify
+from noren.core.traffic import Counts, Traffic
 from noren.core.verify import SIGNIFICANCE, find_fault, tail, upper_bound
 
 VERIFY = Verify()

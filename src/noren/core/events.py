@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from noren.core.model import Artifact, Exit, Instance, ProbeAnswer, Traffic
+from noren.core.model import Artifact, Exit, Instance, ProbeAnswer
+from noren.core.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

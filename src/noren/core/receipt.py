@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
-from noren.core.model import Counts, Observation, Sample, Traffic
 from noren.core.record import RolloutRecord
+from noren.core.traffic import Counts, Observation, Sample, Traffic
 from noren.core.verdict import Outcome
 
 BEFORE = 60.0  # seconds before the intent that count as "before"

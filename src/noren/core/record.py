@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from noren.core.forge import PullRequest
-from noren.core.model import App, Artifact, Instance, Observation, Release
+from noren.core.model import App, Artifact, Instance, Release
 from noren.core.quarantine import Quarantined
 from noren.core.retire import Retiring, Running
 from noren.core.rollout import Rollout
 from noren.core.schedule import Hold, Rebuild, Wanted
+from noren.core.traffic import Observation
 from noren.core.verdict import Outcome
 
 

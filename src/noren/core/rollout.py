@@ -30,10 +30,11 @@ from noren.core.instructions import (
     StartInstance,
     StopCandidate,
 )
-from noren.core.model import OVERDUE, App, Artifact, Instance, ProbeAnswer, Release
+from noren.core.model import App, Artifact, Instance, ProbeAnswer, Release
 from noren.core.phase import BEFORE_TRAFFIC, Phase
 from noren.core.retire import Running
 from noren.core.strategy import Step, steps
+from noren.core.traffic import OVERDUE
 from noren.core.verdict import Fault, Outcome, Verdict
 from noren.core.verify import find_fault
 

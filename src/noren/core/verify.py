@@ -17,7 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import exp, lgamma, log, log1p, sqrt
 
-from noren.core.model import Counts, Traffic, Verify
+from noren.core.model import Verify
+from noren.core.traffic import Counts, Traffic
 
 FAST_ERRORS = 5
 FAST_SHARE = 0.5

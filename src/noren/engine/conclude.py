@@ -12,7 +12,6 @@ from typing import Any
 
 from noren.core import message
 from noren.core.errors import TrafficError
-from noren.core.model import Observation
 from noren.core.phase import Phase
 from noren.core.quarantine import Quarantined
 from noren.core.receipt import BEFORE, receipt
@@ -29,6 +28,7 @@ from noren.core.record import (
 from noren.core.retire import RetirePhase, Retiring, Running
 from noren.core.rollout import Rollout, RolloutKind
 from noren.core.schedule import Wanted, retry_delay
+from noren.core.traffic import Observation
 from noren.core.verdict import Fault, Outcome, Verdict
 from noren.engine.book import Book
 from noren.engine.ports import Ports, Proxy

@@ -21,10 +21,11 @@ from noren.core.instructions import (
     StartInstance,
     StopCandidate,
 )
-from noren.core.model import OVERDUE, Release, Traffic
+from noren.core.model import Release
 from noren.core.receipt import spent
 from noren.core.rollout import Rollout
 from noren.core.routing import route
+from noren.core.traffic import OVERDUE, Traffic
 from noren.engine.book import Book
 from noren.engine.ports import Ports
 

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from noren.core import events as e
 from noren.core.errors import NorenError, TrafficError, UsageError
 from noren.core.instructions import Instruction
-from noren.core.model import App, Artifact, Commit, Instance, Observation, settings_digest
+from noren.core.model import App, Artifact, Commit, Instance, settings_digest
 from noren.core.phase import Phase
 from noren.core.quarantine import find
 from noren.core.record import AppRecord, Note, Record, ReleaseRecord, RetiringRecord, RolloutRecord
@@ -25,6 +25,7 @@ from noren.core.retire import RetirePhase, Retiring, Running
 from noren.core.rollout import Rollout, RolloutKind, step
 from noren.core.schedule import BURST, QUIET, Wanted, consider
 from noren.core.timetable import NAP, moment, rfc3339
+from noren.core.traffic import Observation
 from noren.core.window import opens
 from noren.engine.book import Book
 from noren.engine.conclude import Conclusion

@@ -12,22 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from noren.core.forge import PullRequest, Status
-from noren.core.model import (
-    App,
-    Artifact,
-    Commit,
-    Exit,
-    Found,
-    Instance,
-    Kind,
-    Observation,
-    ProbeAnswer,
-    Ready,
-    Release,
-    Routing,
-    Sample,
-)
+from noren.core.model import App, Artifact, Commit, Exit, Found, Instance, Kind, ProbeAnswer, Ready, Release, Routing
 from noren.core.record import Note, Record
+from noren.core.traffic import Observation, Sample
 from noren.engine.starts import Starts
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from noren.adapters.haproxy import HAProxy, find_binary
 from noren.adapters.identity import Identity
-from noren.core.model import App, Backend, Kind, Observation, Routing, Server
+from noren.core.model import App, Backend, Kind, Routing, Server
+from noren.core.traffic import Observation
 
 
 def free_port() -> int:

@@ -19,7 +19,8 @@ from noren.adapters.haproxy.stats import Rows
 from noren.adapters.haproxy.table import Table, route
 from noren.adapters.haproxy.view import SLOTS, ServerView, State, View
 from noren.core.errors import TrafficError
-from noren.core.model import Backend, Counts, Routing, Server, Traffic
+from noren.core.model import Backend, Routing, Server
+from noren.core.traffic import Counts, Traffic
 
 ONE = Server(instance="i1", release=41, address="127.0.0.1:20001")
 TWO = Server(instance="i2", release=42, address="127.0.0.1:20002")

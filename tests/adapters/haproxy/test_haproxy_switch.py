@@ -8,7 +8,7 @@ from pathlib import Path
 
 from haproxy_parts import Answer, app, backend, fetch, free_port, proxy, routing, server, settled, upstreams
 
-from noren.core.model import Counts
+from noren.core.traffic import Counts
 
 
 def test_switching_back_and_forth_under_load_loses_no_request(tmp_path: Path) -> None:

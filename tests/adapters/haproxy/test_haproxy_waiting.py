@@ -9,7 +9,8 @@ from pathlib import Path
 from haproxy_parts import app, backend, fetch, free_port, proxy, routing, server, upstreams
 
 from noren.adapters.haproxy.waiting import seconds
-from noren.core.model import Counts, Observation, Ready, Traffic
+from noren.core.model import Ready
+from noren.core.traffic import Counts, Observation, Traffic
 
 
 def test_ages_are_read_as_haproxy_writes_them() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from noren.adapters.haproxy.stats import Rows
-from noren.core.model import Counts, Traffic
+from noren.core.traffic import Counts, Traffic
 
 _RELEASES_KEPT = 100
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from noren.adapters.haproxy.folder import EVENTS, Folder
-from noren.core.model import Sample
+from noren.core.traffic import Sample
 
 # Two minutes of the 200 a second that are logged; a busy app's samples so take some megabytes.
 _KEPT = 20_000

@@ -17,7 +17,7 @@ from noren.adapters.haproxy.runtime import Runtime
 from noren.adapters.haproxy.stats import Rows
 from noren.adapters.haproxy.table import Table
 from noren.adapters.haproxy.waiting import Waiting, by_release, parse
-from noren.core.model import OVERDUE, Observation, Traffic
+from noren.core.traffic import OVERDUE, Observation, Traffic
 
 _log = logging.getLogger(__name__)
 

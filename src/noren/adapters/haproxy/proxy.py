@@ -25,7 +25,8 @@ from noren.adapters.haproxy.switchboard import Switchboard
 from noren.adapters.haproxy.view import TAKEN_OVER
 from noren.adapters.identity import Identity
 from noren.core.errors import TrafficError
-from noren.core.model import App, Observation, Routing, Sample
+from noren.core.model import App, Routing
+from noren.core.traffic import Observation, Sample
 
 _CONFIRM_DEADLINE, _ASK_TIMEOUT, _ASK_PAUSE = 5.0, 1.0, 0.02
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from noren.adapters.haproxy.runtime import Runtime
-from noren.core.model import Counts, Traffic
+from noren.core.traffic import Counts, Traffic
 
 _BACKENDS_AND_SERVERS = 6
 _ANSWERED = ("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from noren.core.model import Counts, Traffic
+from noren.core.traffic import Counts, Traffic
 
 # "show sess": AN_RES_WAIT_HTTP among the analysers of the response, haproxy/channel-t.h of 2.8.
 _WAITS = 0x00400000

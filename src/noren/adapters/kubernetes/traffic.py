@@ -21,7 +21,8 @@ from noren.adapters.kubernetes.mirror import Mirror
 from noren.adapters.kubernetes.saved import Manifest, Manifests
 from noren.adapters.kubernetes.standing import Fault, Standing, Watcher
 from noren.core.errors import ReleaseError, TrafficError
-from noren.core.model import App, Observation, Routing, Sample
+from noren.core.model import App, Routing
+from noren.core.traffic import Observation, Sample
 
 _AWAY_SECONDS = 600.0  # for which a rollout waits for an API server that does not answer
 _TICK = 1.0  # seconds between looks when nothing changes: some states are faults only after a while
