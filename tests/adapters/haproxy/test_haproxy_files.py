@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from haproxy_parts import Answer, fetch, free_port, proxy, settled
+from haproxy_parts import Answer, fetch, free_port, proxy, server, settled, upstreams
 
 from noren.core.model import App, Backend, Kind, Routing, Server
 
@@ -45,6 +45,15 @@ async def file_server(path: Path) -> AsyncIterator[list[str]]:
         server.close()
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Within two seconds: HAProxy leaves idle connections open for five and more."""
+    for _ in range(200):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("two seconds were not enough")
+
+
 def site(release: int, socket: Path) -> Backend:
     return Backend(
         app="a",
@@ -75,6 +84,23 @@ def test_files_are_cached_by_release_and_counted(tmp_path: Path) -> None:
             await haproxy.confirm(App(name="a", kind=Kind.STATIC, repo="", hosts=("a.example",)), 2, 3)
             assert (await fetch(port, "/x.css")).body == "a-2.id.noren"
             assert sum(each.both.ok for each in (await settled(haproxy, 6)).releases.values()) == 6
+
+    asyncio.run(check())
+
+
+def test_no_connection_to_the_file_server_waits_for_another_request(tmp_path: Path) -> None:
+    """Each would be a try in vain once the file server has died, and 20 are more than a read has."""
+
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path, port) as haproxy, upstreams("files") as (files,):
+            served = replace(site(1, tmp_path), servers=(server("i1", 1, files),))
+            await haproxy.apply(Routing(app="a", hosts=("a.example",), backends=(served,), active=served.name))
+            pages = [asyncio.ensure_future(fetch(port, f"/wait?{number}")) for number in range(20)]
+            await until(lambda: len(files.writers) == 20)
+            files.go.set()
+            assert {page.status for page in await asyncio.gather(*pages)} == {200}
+            await until(lambda: not files.writers)
 
     asyncio.run(check())
 

@@ -154,8 +154,9 @@ def _arguments(backend: Backend, server: Server, twin: str) -> str:
     words = [server.address]
     words += ["backup"] if server.backup else []
     words += [_WATCH] if watchable(backend, server) else []
-    # Nothing but reads may use a connection again: an app's idle close would hit a POST.
-    words += ["pool-max-conn 0"] if twin == "write" else []
+    # Only reads of apps use a connection again: an app's idle close would hit a POST, and a file server that dies
+    # closes more of them at once than a read has tries.
+    words += ["pool-max-conn 0"] if twin == "write" or backend.site is not None else []
     return " ".join(words)
 
 
