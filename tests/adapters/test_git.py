@@ -8,11 +8,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
 
 import pytest
 from repository import Repository
 
+from noren.adapters import mirror
 from noren.adapters.git import Git
 from noren.adapters.git_version import check_git
 from noren.core.errors import HostError, OutsideError, ReleaseError
@@ -352,6 +357,121 @@ def test_a_server_that_says_nothing_is_given_up_and_nothing_is_left(silent_serve
     assert not processes_naming(repo)
 
 
+class Backend(BaseHTTPRequestHandler):
+    """Git's own server, with a line that is slow, or is cut after so many bytes of a pack."""
+
+    pace: ClassVar[float] = float("inf")  # bytes a second
+    cut: ClassVar[int | None] = None
+    root: ClassVar[Path]
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        env = {"GIT_PROJECT_ROOT": str(self.root), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path, "QUERY_STRING": query}
+        env |= {"REQUEST_METHOD": self.command, "CONTENT_TYPE": self.headers.get("Content-Type", "")}
+        env |= {"GIT_PROTOCOL": self.headers.get("Git-Protocol", ""), "PATH": os.environ["PATH"]}
+        env |= {"HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", "")}
+        asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        done = subprocess.run(["git", "http-backend"], env=env, input=asked, capture_output=True, check=False)
+        head, _, body = done.stdout.partition(b"\r\n\r\n")
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n" + head + b"\r\n\r\n")
+        with suppress(OSError):  # the other side gives up
+            self._send(body[: self.cut] if b"PACK" in body else body)
+
+    do_POST = do_GET
+
+    def _send(self, body: bytes) -> None:
+        step = len(body) if self.pace == float("inf") else 1
+        for start in range(0, len(body), step or 1):
+            self.wfile.write(body[start : start + step])
+            time.sleep(step / self.pace)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+
+@pytest.fixture
+def backend(origin: Repository) -> Iterator[tuple[type[Backend], App]]:
+    """The handler to spoil, and an app of the repository behind it."""
+    handler = type("Spoilt", (Backend,), {"root": origin.path.parent})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        serving = Thread(target=server.serve_forever, args=(0.05,))
+        serving.start()
+        yield handler, origin.app(repo=f"http://127.0.0.1:{server.server_port}/origin/.git")
+        handler.pace = float("inf")
+        server.shutdown()
+        serving.join()
+
+
+def test_a_server_that_drips_is_given_up_and_nothing_is_left(
+    origin: Repository, backend: tuple[type[Backend], App], tmp_path: Path
+) -> None:
+    handler, app = backend
+    sha = origin.commit({"a": "1"})
+    git = Git(tmp_path / "state", timeout=1.0)
+    handler.pace = 10
+    started = time.monotonic()
+    for ask in (git.tip, lambda app: git.commit(app, sha)):
+        with pytest.raises(OutsideError, match="was given up"):
+            asyncio.run(ask(app))
+    assert time.monotonic() - started < 10
+    assert not processes_naming(app.repo)
+    handler.pace = float("inf")
+    assert latest(git, app).revision == sha, "it heals by itself"
+
+
+def test_a_server_that_drips_and_keeps_git_talking_is_given_up_by_its_speed(
+    origin: Repository, backend: tuple[type[Backend], App], git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler, app = backend
+    sha = origin.commit({"a": "1"})
+    assert "http.lowSpeedTime=30" in mirror.HARDENED
+    monkeypatch.setattr(mirror, "HARDENED", (*mirror.HARDENED, "http.lowSpeedTime=2"))
+    handler.pace = 10
+    started = time.monotonic()
+    with pytest.raises(OutsideError) as caught:
+        asyncio.run(git.commit(app, sha))
+    assert "too slow" in caught.value.seen
+    assert time.monotonic() - started < 15, "before the limits of silence and of time"
+    assert not processes_naming(app.repo)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_a_response_cut_in_the_middle_of_a_pack_is_a_failed_fetch_and_the_next_one_is_whole(
+    origin: Repository, backend: tuple[type[Backend], App], git: Git, tmp_path: Path, share: float
+) -> None:
+    handler, app = backend
+    first = origin.commit({"a": "1"})
+    assert latest(git, app).revision == first
+    (kept,) = (tmp_path / "state/mirrors").iterdir()
+    sha = origin.commit({"large": os.urandom(200_000).hex()})
+    handler.cut = int(share * 200_000)
+    for _ in range(3):
+        with pytest.raises(OutsideError, match="fetch of"):
+            asyncio.run(git.commit(app, sha))
+    assert asyncio.run(git.commit(app, first)).revision == first, "what was there before is still there"
+    assert not list(kept.rglob("tmp_*")), "what came of it fills the disk"
+    assert not processes_naming(app.repo)
+    handler.cut = None
+    assert latest(git, app).revision == sha
+
+
+def test_what_is_damaged_at_the_server_costs_nothing_that_was_fetched_before(
+    origin: Repository, backend: tuple[type[Backend], App], git: Git, tmp_path: Path
+) -> None:
+    _, app = backend
+    first = origin.commit({"a": "1"})
+    assert latest(git, app).revision == first
+    sha = origin.commit({"a": "2"})
+    blob = origin.git("rev-parse", f"{sha}:a")
+    loose = origin.path / ".git/objects" / blob[:2] / blob[2:]
+    loose.chmod(0o600)
+    os.truncate(loose, 5)
+    with pytest.raises(OutsideError, match="fetch of"):
+        asyncio.run(git.commit(app, sha))
+    assert asyncio.run(git.commit(app, first)).revision == first
+    assert len(list((tmp_path / "state/mirrors").iterdir())) == 1, "it was fetched anew"
+
+
 def test_cancelling_ends_git(silent_server: int, git: Git) -> None:
     repo = f"http://127.0.0.1:{silent_server}/x.git"
 
@@ -408,7 +528,33 @@ def with_a_cut_pack(mirror: Path) -> None:
     os.truncate(pack, 100)
 
 
-@pytest.mark.parametrize("damage", [without_head, with_a_cut_pack])
+def with_files(pattern: str, content: Callable[[int], bytes]) -> Callable[[Path], None]:
+    """As a power loss leaves what was not synced."""
+
+    def damage(mirror: Path) -> None:
+        files = [file for file in mirror.glob(pattern) if file.is_file()]
+        assert files
+        for file in files:
+            size = file.stat().st_size
+            file.unlink()
+            file.write_bytes(content(size))
+
+    damage.__name__ = f"{pattern} {'empty' if content is empty else 'zeros'}"
+    return damage
+
+
+def empty(size: int) -> bytes:
+    return b""
+
+
+LOST = [
+    with_files(pattern, content)
+    for pattern in ("HEAD", "config", "refs/heads/main", "objects/pack/*.pack", "objects/pack/*.idx", "**/*")
+    for content in (empty, bytes)
+]
+
+
+@pytest.mark.parametrize("damage", [without_head, with_a_cut_pack, *LOST], ids=lambda damage: damage.__name__)
 def test_a_damaged_mirror_is_mended_by_the_next_fetch(
     origin: Repository, git: Git, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:

@@ -29,11 +29,18 @@ HARDENED = (
     "i18n.logOutputEncoding=UTF-8",
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=30",
+    # What comes is kept whole or not at all: a cut fetch would leave commits without their files, which look fetched.
+    "fetch.unpackLimit=1",
 )
 QUICK = Patience(60, 60)
 _FETCH = ("fetch", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--progress")
-# What git says of a repository that lost or damaged files of its own; never of one that it cannot reach.
-_BROKEN = re.compile(r"not a git repository|bad object|corrupt|loose object|unable to read |packfile|inflate:|bad pack")
+# What git says of a repository that lost or damaged files of its own; never of one that it cannot reach, nor of a
+# pack that was cut on its way ("protocol error: bad pack header", "pack has bad object", "expected 'packfile'").
+_BROKEN = re.compile(
+    r"^(?!remote:).*(?:not a git repository|(?<!pack has )bad object|corrupt|loose object|unable to read "
+    r"|(?<!')packfile|inflate:|bad packed|bad config line|checked out at)",
+    re.MULTILINE,
+)
 _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
 
@@ -91,7 +98,11 @@ class Mirror:
         return done
 
     async def _update(self, env: Mapping[str, str], patience: Patience) -> Outcome:
-        return await self.git(*_FETCH, "--prune", "--end-of-options", self.url, *_REFSPECS, env=env, patience=patience)
+        words = (*_FETCH, "--prune", "--end-of-options", self.url, *_REFSPECS)
+        try:
+            return await self.git(*words, env=env, patience=patience)
+        finally:
+            self._sweep()
 
     async def _tidy(self, env: Mapping[str, str], patience: Patience) -> None:
         """Housekeeping in our own time, not in the background; what it leaves, the next fetch finds again."""
@@ -109,6 +120,11 @@ class Mirror:
         local = {**env, "GIT_ALLOW_PROTOCOL": "file"}
         await self.git(*_FETCH, "--end-of-options", str(broken), kept, env=local, patience=patience)
 
+    def _sweep(self) -> None:
+        """Half a pack, as large as what came of it: git leaves it for two weeks (we are the only user)."""
+        for half in self.path.glob("objects/pack/tmp_*"):
+            half.unlink(missing_ok=True)
+
     async def _open(self, env: Mapping[str, str]) -> None:
         """Make the mirror when it is not there; remove the locks that a crash left (we are the only user)."""
         if self._opened:
@@ -123,4 +139,5 @@ class Mirror:
         )
         for stale in (*self.path.glob("*.lock"), *(self.path / "refs").rglob("*.lock")):
             stale.unlink(missing_ok=True)
+        self._sweep()
         self._opened = True
