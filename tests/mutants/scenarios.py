@@ -25,6 +25,7 @@ from tests.proofs.ledger_app import COMMANDS, LedgerApp
 from tests.proofs.listener import Listener
 from tests.proofs.markers import Markers
 from tests.proofs.window import ended_in
+from tests.recovery.test_power_loss import power_losses
 
 QUICK = {
     "verify": '{ bake_time = "1s" }',
@@ -217,3 +218,9 @@ def test_bad_answers(tmp_path: Path) -> None:
         with Background(KeepAlive(name="L2", target=shop.target, rate=100)):
             receipt = shop.upgrade(faults="FAIL_RATE=1\n")
         assert receipt["outcome"] == "rolled_back", f"not rolled back but {receipt['outcome']}: {receipt['reason']}"
+
+
+def test_power_loss(tmp_path: Path) -> None:
+    """Of what was acknowledged nothing goes with the power."""
+    _, wrong = power_losses(tmp_path, commits=4, every=30)
+    assert not wrong, "; ".join(wrong)

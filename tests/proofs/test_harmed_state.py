@@ -5,10 +5,15 @@ Short: six cases. Full, ``make sweep``: 60. ``tests/recovery`` harms the ledger 
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+from collections.abc import Callable
+from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
 
+import psutil
 import pytest
 
 from noren.prove.keepalive import KeepAlive, NewConnection
@@ -62,3 +67,62 @@ def harmed(noren: Daemon, chance: random.Random, what: str) -> bool:
     assert [noren.status(app)["active"] for app in ("site", "api")] == actives, what
     assert [noren.client.releases(app) for app in ("site", "api")] == before, what
     return any(line["kind"] == "state" for line in noren.client.events(None, -20) if line["seq"] > seq - 20)
+
+
+def emptied(file: Path) -> None:
+    os.truncate(file, 0)
+
+
+def zeroed(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+# Written with fsync (``tests/recovery`` shows it), or before a syncfs; what apps write is theirs.
+SYNCED = {"snapshot", "builds", "data"}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("harm", [emptied, zeroed])
+def test_after_a_power_loss_that_took_all_that_was_not_synced_everything_serves(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    repository = Repository(tmp_path / "repo")
+    revision = repository.commit({"index.html": "one", "server.py": SERVER})
+    with no_leftovers(tmp_path), Daemon(tmp_path, SETTINGS) as noren:
+        for app in ("site", "api"):
+            noren.kept(app, revision)
+        before = [noren.client.releases(app) for app in ("site", "api")]
+        power_off(noren)
+        for file in [file for file in noren.state.rglob("*") if file.is_file() and not file.is_symlink()]:
+            first, *_ = file.relative_to(noren.state).parts
+            if first not in SYNCED and not first.startswith("noren.db"):
+                harm(file)
+        noren.up()
+        for app in ("site", "api"):
+            noren.until(lambda app=app: served(noren.port, app), f"{app} serves", 30)
+        assert [noren.client.releases(app) for app in ("site", "api")] == before
+        revision = repository.commit({"index.html": "two"})
+        for app in ("site", "api"):
+            noren.kept(app, revision)
+
+
+def power_off(noren: Daemon) -> None:
+    """End everything at once: the daemon first, which would start again what ends."""
+    noren.end(signal.SIGKILL)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            told = [*process.cmdline(), process.cwd(), *process.environ().values()]
+            if process.pid != os.getpid() and any(str(noren.state) in word for word in told):
+                process.kill()
+                process.wait(10)
+
+
+def served(port: int, app: str) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/", headers={"Host": f"{app}.example"})
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()

@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from noren.adapters.database import copy, damage, legible
+from noren.adapters.durable import made, synced
 from noren.adapters.ledger import lock
 from noren.adapters.salvage import set_aside
 from noren.adapters.seal import Head, first_broken, head
@@ -30,7 +31,7 @@ def back_up(state: Path, target: Path) -> str:
         with closing(sqlite3.connect(path, timeout=30)) as source:
             copy(source, beside)
         told = _checked(beside)
-        _synced(beside)
+        synced(beside)
         beside.replace(target)
     except (OSError, sqlite3.Error) as exc:
         raise HostError(f"{target} could not be written", seen=str(exc), hint="check its folder and the disk") from exc
@@ -45,16 +46,18 @@ def restore(state: Path, source: Path) -> list[str]:
     if not source.is_file():
         raise HostError(f"{source} cannot be read", hint="name a file that `noren backup` wrote")
     told = _checked(source)
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made(state)
     held = lock(state / "lock")
     path = state / "noren.db"
     beside = state / "noren.db.new"
     try:
         shutil.copyfile(source, beside)
         beside.chmod(0o600)
-        _synced(beside)
+        synced(beside)
         done = _replaced(path)
+        synced(state)  # before the copy has its name: SQLite would read what is left of the old one's WAL into it
         beside.replace(path)
+        synced(state)
     except OSError as exc:
         raise HostError(f"{source} could not be restored", seen=str(exc), hint="check the disk") from exc
     finally:
@@ -94,11 +97,3 @@ def _broken(db: sqlite3.Connection) -> str:
         if broken is not None:
             return f"its history was changed or lost from line {broken} on"
     return ""
-
-
-def _synced(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from noren.adapters.durable import made
 from noren.adapters.salvage import is_outside, opened
 from noren.adapters.seal import Head, append, first_broken, head, seal
 from noren.adapters.snapshot import Snapshots
@@ -73,7 +74,7 @@ class SqliteLedger:
     def __init__(self, state_dir: Path) -> None:
         """``told`` is what opening it found and did, in sentences."""
         try:
-            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            made(state_dir)
             self._lock = lock(state_dir / "lock")
         except OSError as exc:
             raise StateError(

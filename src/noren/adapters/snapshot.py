@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noren.adapters.database import SCHEMA_VERSION
+from noren.adapters.durable import made, synced
 
 _log = logging.getLogger(__name__)
 _LIVING = """
@@ -75,7 +76,7 @@ class Snapshots:
         self._kept.clear()
 
     def _write(self, name: str, text: str) -> None:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        made(self._folder)
         beside = self._folder / f"{name}.new"
         beside.touch(mode=0o600)
         with beside.open("w") as file:
@@ -83,11 +84,7 @@ class Snapshots:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._folder / name)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        synced(self._folder)
 
 
 def _parsed(text: str) -> Snapshot:

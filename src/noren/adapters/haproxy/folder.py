@@ -11,6 +11,7 @@ import logging
 import os
 from pathlib import Path
 
+from noren.adapters.durable import made
 from noren.core.errors import StateError
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made(self.path)
         self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def socket(self, name: str) -> str:

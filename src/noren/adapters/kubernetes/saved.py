@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from noren.adapters.durable import made, synced
 from noren.adapters.kubernetes.fields import Json
 from noren.core.errors import OutsideError
 from noren.core.model import Kubernetes
@@ -45,12 +46,13 @@ class Manifests:
         path = self._path(instance)
         fresh = path.with_suffix(".new")
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            made(self._folder)
             with fresh.open("wb") as file:
                 file.write(msgspec.json.encode(manifest))
                 file.flush()
                 os.fsync(file.fileno())
             fresh.rename(path)
+            synced(self._folder)
         except OSError as exc:
             raise OutsideError(f"{path} could not be written", seen=str(exc), hint="check the disk") from exc
 
