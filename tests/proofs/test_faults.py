@@ -9,15 +9,20 @@ import os
 import random
 import resource
 import signal
+import socket
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import psutil
 import pytest
 
+from noren.api.address import reachable
 from noren.prove.checks import names_its_release
 from noren.prove.keepalive import KeepAlive, NewConnection, Posts
 from noren.prove.ledger import Record
@@ -194,6 +199,28 @@ def test_f11_an_old_instance_killed_during_a_rollout_is_replaced_and_the_rollout
 
 
 @sized("runs", 1, 20)
+def test_f12_an_old_instance_killed_after_the_switch_changes_nothing_and_a_rollback_finds_it_running(
+    runs: int, tmp_path: Path
+) -> None:
+    for folder in times(runs, tmp_path):
+        with faced(folder, "F12 old instance killed after the switch", survives=False, keep_warm='"15s"') as scene:
+            before = scene.active()
+            revision = scene.shop.commit()
+            scene.phase("baking")
+            killed = time.time()
+            for pid in scene.pids(before):
+                os.kill(pid, signal.SIGKILL)
+            assert outcome(scene, revision)["outcome"] == "kept"
+            assert scene.active() == before + 1 and scene.told("was started in its place")
+            asked = time.monotonic()
+            scene.shop.noren.client.rollback("shop")
+            again = partial(lambda scene, before: scene.active() == before, scene, before)
+            scene.shop.noren.until(again, "the old release serves again")
+            claim("F12", f"rolled back {time.monotonic() - asked:.1f} s after it was asked for")
+        assert all(record.wall <= killed + 0.2 for record in scene.lost), "more than what it was answering"
+
+
+@sized("runs", 1, 20)
 def test_f13_when_both_die_a_working_release_is_back_by_itself(runs: int, tmp_path: Path) -> None:
     for folder in times(runs, tmp_path):
         with faced(folder, "F13 old and new killed together", survives=False, verify='{ bake_time = "10s" }') as scene:
@@ -229,6 +256,67 @@ def test_f27_pushes_in_quick_succession_are_coalesced_and_the_last_one_wins(push
         scene.shop.noren.kept("shop", revision, timeout=120)
         rows: Any = scene.shop.noren.client.releases("shop")
         assert len(rows) < pushes and {row["outcome"] for row in rows} <= {"kept", "superseded"}, rows
+
+
+@contextmanager
+def watched(socket_path: Path, watchers: int) -> Generator[list[socket.socket]]:
+    """So many follow the history over the socket of the API; nobody reads what they are told until the end."""
+    with ExitStack() as stack, reachable(socket_path) as address:
+        open_ones = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(watchers)]
+        for each in open_ones:
+            each.settimeout(20.0)
+            each.connect(address)
+            each.sendall(b"GET /v1/events?follow=1 HTTP/1.1\r\nHost: noren\r\n\r\n")
+        yield open_ones
+
+
+@contextmanager
+def asked_on_and_on(shop: LedgerApp, askers: int) -> Generator[list[float]]:
+    """So many ask for the status and the releases without a pause; the seconds that each answer took."""
+    took: list[float] = []
+    ending = Event()
+
+    def ask() -> None:
+        while not ending.is_set():
+            began = time.monotonic()
+            shop.noren.client.status()
+            shop.noren.client.releases("shop")
+            took.append((time.monotonic() - began) / 2)
+
+    with ThreadPoolExecutor(askers) as threads:
+        asking = [threads.submit(ask) for _ in range(askers)]
+        try:
+            yield took
+        finally:
+            ending.set()
+        for each in asking:
+            each.result()
+
+
+@sized(("runs", "watchers", "askers"), (1, 50, 2), (3, 500, 8))
+def test_f38_a_flood_of_the_api_holds_up_no_rollout_and_no_request(
+    runs: int, watchers: int, askers: int, tmp_path: Path
+) -> None:
+    for folder in times(runs, tmp_path):
+        with faced(folder, f"F38 {watchers} watchers, {askers} askers") as scene:
+            daemon = scene.daemon()
+            before, descriptors = daemon.memory_info().rss, daemon.num_fds()
+            with watched(scene.shop.noren.state / "noren.sock", watchers) as open_ones:
+                with asked_on_and_on(scene.shop, askers) as took:
+                    time.sleep(2.0)
+                    began = time.monotonic()
+                    assert outcome(scene, scene.shop.commit())["outcome"] == "kept"
+                    kept = time.monotonic() - began
+                grown = daemon.memory_info().rss - before
+                assert all(each.recv(12) == b"HTTP/1.1 200" for each in open_ones)
+            p99 = sorted(took)[int(len(took) * 0.99)]
+            claim(
+                "F38",
+                f"{2 * len(took)} answers, p99 {p99 * 1000:.0f} ms; kept after {kept:.1f} s, {grown / 1e6:+.1f} MB",
+            )
+            assert grown <= 64_000_000
+            gone = partial(lambda daemon, most: daemon.num_fds() <= most, daemon, descriptors + 10)
+            scene.shop.noren.until(gone, "what watched is closed", 10)
 
 
 @sized("runs", 1, 5)

@@ -20,7 +20,7 @@ SETTINGS = {
     "triggers": '{ poll = "200ms" }',
 }
 LOGS_KB = 450  # the newest 50 logs of instances, a block each, and 200 kB of the proxy's own
-COMMIT_KB = 16  # what a commit may add to the mirror until git packs it: a commit, a tree and a file of a block each
+COMMIT_KB = 16  # what a commit may add to the mirror until git gathers it: a pack and its index, a block or two each
 HISTORY_KB = 30  # what one rollout may add to the ledger: its events and its receipt are kept for ever
 WAL_KB = 8_000  # SQLite starts again at its front from 4 MB on
 
