@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -109,12 +109,26 @@ def test_after_a_power_loss_that_took_all_that_was_not_synced_everything_serves(
 def power_off(noren: Daemon) -> None:
     """End everything at once: the daemon first, which would start again what ends."""
     noren.end(signal.SIGKILL)
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            told = [*process.cmdline(), process.cwd(), *process.environ().values()]
-            if process.pid != os.getpid() and any(str(noren.state) in word for word in told):
-                process.kill()
-                process.wait(10)
+    ours = [process for process in psutil.process_iter() if works_for(process, noren)]
+    for process in ours:
+        process.kill()
+    while any(runs(process) for process in ours):
+        time.sleep(0.05)
+
+
+def works_for(process: psutil.Process, noren: Daemon) -> bool:
+    try:
+        told = [*process.cmdline(), process.cwd(), *process.environ().values()]
+    except psutil.Error:
+        return False
+    return process.pid != os.getpid() and any(str(noren.state) in word for word in told)
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def served(port: int, app: str) -> bool:

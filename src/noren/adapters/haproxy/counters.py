@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+
+import msgspec
 
 from noren.adapters.haproxy.stats import Rows
 from noren.core.traffic import Counts, Traffic
@@ -85,7 +87,7 @@ class Counters:
 
     def dump(self) -> str:
         """As JSON."""
-        return json.dumps(asdict(self))
+        return msgspec.json.encode(self).decode()
 
     @staticmethod
     def load(text: str) -> Counters:

@@ -6,8 +6,9 @@ Called by the proxy at its start and at each change.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
+
+import msgspec
 
 from noren.adapters.haproxy.table import Table
 from noren.core.forge import Preview
@@ -16,9 +17,8 @@ from noren.core.model import Backend, Routing, Server
 
 def dump(table: Table) -> str:
     """As JSON."""
-    return json.dumps(
-        {"routings": [asdict(each) for each in table.routings.values()], "slots": table.slots, "last": table.last}
-    )
+    whole = {"routings": list(table.routings.values()), "slots": table.slots, "last": table.last}
+    return msgspec.json.encode(whole).decode()
 
 
 def load(text: str) -> Table:
