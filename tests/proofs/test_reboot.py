@@ -54,7 +54,7 @@ def at_once(files: list[Path]) -> int:
     return max(sum(began <= at < ready for began, ready in spans) for at, _ in spans)
 
 
-@sized(("number", "patience"), (12, 20.0), (100, TARGET), seconds=120, minutes=15)
+@sized(("number", "patience"), (12, 60.0), (100, TARGET), seconds=240, minutes=15)
 def test_f35_after_a_reboot_all_apps_are_back_a_few_at_a_time_and_without_a_build(
     number: int, patience: float, tmp_path: Path
 ) -> None:
