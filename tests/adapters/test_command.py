@@ -12,8 +12,8 @@ import pytest
 
 from noren.adapters.command import Patience, run
 
-# In a session of its own, so its number is that of the group.
-_PARENT = "echo $$ >group; sleep 20 & wait"
+# In a session of its own, so its number is that of the group; the file is there whole or not at all.
+_PARENT = "echo $$ >new && mv new group; sleep 20 & wait"
 
 
 def members(group: int) -> list[str]:
