@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noren.adapters import proctable
-from noren.adapters.members import Members
+from noren.adapters.members import Members, identity_of
 from noren.adapters.sockets import Listener, answering, listeners
 from noren.core.model import Instance
 
@@ -32,13 +32,22 @@ class Listening:
     def objection(self, instance: Instance, port: int) -> Objection | None:
         """None when every socket that may answer 127.0.0.1 on this port belongs to the instance."""
         everyone = listeners()
+        here = answering(port, everyone)
+        if here and _main_holds(instance, here):
+            return None
         held = [proctable.sockets(member.pid) for member in self._members.of(instance)]
         own = frozenset[int]().union(*(inodes for inodes in held if inodes is not None))
-        here = answering(port, everyone)
         if not here:
             return _elsewhere(port, [listener for listener in everyone if listener.inode in own])
         strangers = [listener for listener in here if listener.inode not in own]
         return _foreign(strangers[0], hidden=None in held) if strangers else None
+
+
+def _main_holds(instance: Instance, here: list[Listener]) -> bool:
+    """The usual case, told without a look at each process of the host."""
+    main = identity_of(instance)
+    held = proctable.sockets(main.pid) if main is not None and main.alive() else None
+    return held is not None and held.issuperset(listener.inode for listener in here)
 
 
 def _elsewhere(port: int, own: list[Listener]) -> Objection:
