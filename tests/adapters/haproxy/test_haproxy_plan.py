@@ -54,11 +54,20 @@ def test_a_switch_sets_one_entry_and_watches_what_has_a_backup() -> None:
     assert todo.maps == ("add map names.map s001 a@42", "set map active.map a s001")
 
 
+def test_servers_stand_in_for_themselves_where_no_other_release_does() -> None:
+    pair = replace(NEW, servers=(TWO, replace(TWO, instance="i3", address="127.0.0.1:20003")))
+    names = set(Table().put(replace(SECOND, backends=(OLD, pair, replace(NEW, app="b")))).view().servers)
+    own = {"s000-read/41-i1.b", "s001-read/42-i2.b", "s001-read/42-i3.b"}
+    assert {name for name in names if name.endswith(".b") and "-read" in name} == {*own, "s002-read/41-i1.b"}
+    assert "s000-read/41-i1.b" not in Table().put(FIRST).view({"i1"}).servers
+
+
 def test_a_dropped_backend_goes_out_after_the_maps() -> None:
     table = Table().put(FIRST).put(SECOND)
     todo = plan(table.put(replace(SECOND, backends=(replace(NEW, servers=(TWO,)),))).view(), table.view())
     assert todo.maps == ("del map names.map s000",)
-    assert set(todo.gone) == {f"s00{n}" for n in ("0-read/41-i1", "0-write/41-i1", "1-read/41-i1.b", "1-write/41-i1.b")}
+    gone = ("0-read/41-i1", "0-write/41-i1", "0-read/41-i1.b", "0-write/41-i1.b", "1-read/41-i1.b", "1-write/41-i1.b")
+    assert set(todo.gone) == {f"s00{n}" for n in gone}
     assert "disable health s001-read/42-i2" in todo.servers and "set server s001-read/42-i2 health up" in todo.servers
 
 
@@ -66,7 +75,7 @@ def test_an_app_that_is_gone_leaves_nothing() -> None:
     table = Table().put(FIRST)
     todo = plan(table.put(Routing(app="a", hosts=())).view(), table.view())
     assert todo.maps[0] == "del map routes.map a.example/" and todo.maps[-1] == "del map names.map s000"
-    assert len(todo.maps) == 4 and len(todo.gone) == 2
+    assert len(todo.maps) == 4 and len(todo.gone) == 4
 
 
 def test_a_half_made_server_is_made_whole() -> None:

@@ -6,7 +6,19 @@ import asyncio
 import time
 from pathlib import Path
 
-from haproxy_parts import Answer, app, backend, fetch, free_port, proxy, routing, server, settled, upstreams
+from haproxy_parts import (
+    Answer,
+    Upstream,
+    app,
+    backend,
+    fetch,
+    free_port,
+    proxy,
+    routing,
+    server,
+    settled,
+    upstreams,
+)
 
 from noren.core.traffic import Counts
 
@@ -100,6 +112,31 @@ def test_a_killed_server_is_replaced_by_its_warm_predecessor_whose_answers_count
             assert (await fetch(port)).body == "two"
             seen = await settled(haproxy, 42)
             assert (seen.releases[1].both.ok, seen.releases[2].both.ok) == (40, 2)
+
+    asyncio.run(check())
+
+
+def test_an_app_that_refused_connections_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    """Alone, and alone after another release stood by: one connection error is not the end of it."""
+
+    async def check() -> None:
+        port = free_port()
+        async with proxy(tmp_path, port) as haproxy, upstreams("one", "two") as (one, two):
+
+            async def refuses_once(upstream: Upstream) -> None:
+                upstream.kill()
+                assert {(await fetch(port, method=method)).status for method in ("GET", "POST")} == {503}
+                await upstream.start()
+                answers = [await fetch(port, method=method) for method in ("GET", "POST")]
+                assert {(answer.status, answer.body) for answer in answers} == {(200, upstream.name)}
+
+            first = backend(1, server("i1", 1, one))
+            await haproxy.apply(routing(first))
+            await refuses_once(one)
+            beside = backend(2, server("i2", 2, two), server("i1", 1, one, backup=True))
+            await haproxy.apply(routing(beside, first))
+            await haproxy.apply(routing(backend(2, server("i2", 2, two))))
+            await refuses_once(two)
 
     asyncio.run(check())
 

@@ -7,7 +7,7 @@ and kept as a file so that a restart of the whole machine starts with what was r
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from noren.adapters.haproxy.glob import expression
@@ -114,8 +114,9 @@ class Table:
     def _servers(self, backend: Backend, draining: Collection[str]) -> Iterator[tuple[str, ServerView]]:
         slot = self.slot(backend.name)
         stopped = {server.instance for server in backend.servers if server.draining or server.instance in draining}
-        others = len({server.instance for server in backend.servers} - stopped) > 1
-        for server in backend.servers:
+        going = [server for server in backend.servers if server.instance not in stopped]
+        others = len({server.instance for server in going}) > 1
+        for server in (*backend.servers, *_last_resort(backend, going)):
             state = State.DRAIN if server.instance in stopped else State.READY
             watched = others and state is State.READY and watchable(backend, server)
             for twin in TWINS:
@@ -143,6 +144,17 @@ def word_of(instance: str) -> str:
 def instance_of(name: str) -> str:
     """``abc`` of ``42-abc`` and of ``42-abc.b``."""
     return name.partition("-")[2].removesuffix(".b")
+
+
+def _last_resort(backend: Backend, going: Sequence[Server]) -> list[Server]:
+    """Where no other release stands by, servers stand in for themselves.
+
+    HAProxy marks a server down at one connection error, and one that it does not check, for there is no other, for
+    ever: a queue of connections that was full for a moment would be the end of the app.
+    """
+    if any(server.backup for server in going):
+        return []
+    return [replace(server, backup=True) for server in going if watchable(backend, server)]
 
 
 def watchable(backend: Backend, server: Server) -> bool:
