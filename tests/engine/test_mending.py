@@ -18,6 +18,7 @@ from tests.fakes import World
 from tests.virtual_time import run
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
+A1 = f"{1:040x}"  # the first revision of a MoodyWorld
 
 
 def test_an_instance_healed_while_a_rollout_goes_on_is_retired_with_its_release() -> None:
@@ -71,6 +72,49 @@ def test_a_crash_while_an_instance_is_being_healed_leaves_no_orphan() -> None:
             active = host.loops["api"].book.record.active
             assert active and [i.id for i in active.instances] == list(world.runner.alive)
             assert host.loops["api"].book.record.healing is None
+
+    run(main())
+
+
+def test_what_a_start_cannot_end_is_ended_though_noren_is_killed_meanwhile() -> None:
+    async def main() -> None:
+        world = MoodyWorld()
+        world.push(API, Nature.GOOD)
+        async with started(world) as host:
+            await asyncio.sleep(150)
+            world.runner.kill(world.runner.of(1)[0])
+            await until(lambda: bool(world.runner.alive))
+        world.runner.trouble.errors["stop"] = [OutsideError("stuck in the kernel")] * 2
+        async with started(world) as host:
+            await asyncio.sleep(1)
+            assert host.loops["api"].book.record.left
+        async with started(world) as host:
+            await asyncio.sleep(60)
+            active = host.loops["api"].book.record.active
+            assert active and [i.id for i in active.instances] == list(world.runner.alive)
+            assert not host.loops["api"].book.record.left
+
+    run(main())
+
+
+def test_healing_goes_on_when_what_it_gives_up_cannot_be_ended() -> None:
+    async def main() -> None:
+        world = MoodyWorld()
+        app = replace(API, instances=2)
+        world.push(app, Nature.GOOD)
+        async with started(world, app) as host:
+            await asyncio.sleep(150)
+            world.natures[A1] = Nature.NEVER_READY
+            gone = world.runner.of(1)[0]
+            world.runner.kill(gone)
+            await until(lambda: gone in world.runner.stopped and len(world.runner.alive) == 2)
+            world.runner.trouble.errors["stop"] = [OutsideError("stuck in the kernel")]
+            await until(lambda: not world.runner.trouble.errors["stop"])
+            world.natures[A1] = Nature.GOOD
+            await asyncio.sleep(300)
+            active = host.loops["api"].book.record.active
+            assert active and {i.id for i in active.instances} == set(world.runner.alive)
+            assert len(world.runner.alive) == 2
 
     run(main())
 

@@ -26,6 +26,7 @@ class AppRecord:
     ``active`` is what new requests get. ``wanted`` waits for its turn or for its next try.
     ``pinned`` is a revision that a person chose: it stays until the next commit. ``healing`` is an
     instance that is being started in the place of one that ended, not yet part of ``active``.
+    ``left`` could not be ended when it had to be: tried until it is gone.
     ``tag`` is the newest that was followed, ``scheduled`` when the schedule was followed last, ``rebuild`` what
     building again then came to.
     """
@@ -41,6 +42,7 @@ class AppRecord:
     wanted: Wanted | None = None
     pinned: str | None = None
     healing: Instance | None = None
+    left: tuple[Instance, ...] = ()
     tag: str | None = None
     scheduled: str | None = None
     rebuild: Rebuild | None = None

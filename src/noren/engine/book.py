@@ -96,11 +96,11 @@ class Book:
 
     @property
     def instances(self) -> list[Instance]:
-        """Every instance that may run: of the candidate, the active release, the retiring ones and the healer."""
+        """Every instance that may run: of the candidate, active and retiring releases, the healer, and those left."""
         candidate = self.rollout.rollout.running if self.rollout else None
         running = [candidate, self.record.active, *(r.retiring.running for r in self.retiring.values())]
         healing = [self.record.healing] if self.record.healing else []
-        return [instance for one in running if one for instance in one.instances] + healing
+        return [instance for one in running if one for instance in one.instances] + healing + [*self.record.left]
 
     def with_active(self, active: Running, healing: Instance | None = None) -> list[Record]:
         """The records when other instances of the active release run; a rollout under way goes back to these."""

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from noren.core.errors import ReleaseError
+from noren.core.errors import OutsideError, ReleaseError
 from noren.core.model import Exit, Instance, Release
 from noren.core.phase import Phase
 from noren.core.record import ReleaseRecord, RetiringRecord
@@ -222,7 +222,11 @@ class Healer:
 
     async def _given_up(self, instance: Instance) -> bool:
         shared = self._shared
-        await shared.ports.runners[shared.book.app.kind].stop(instance, shared.book.app.drain.grace)
+        try:
+            await shared.ports.runners[shared.book.app.kind].stop(instance, shared.book.app.drain.grace)
+        except OutsideError:
+            async with shared.turn:
+                await self._retirer.owe(instance)
         async with shared.turn:
             await shared.book.save(replace(shared.book.record, healing=None))
         return False

@@ -235,7 +235,7 @@ class Host:
             await proxy.apply(Routing(app=app.name, hosts=()))
             await self._end(loop)
             ended = book.record.active and replace(book.record.active, instances=())
-            gone = replace(book.record, active=ended, healing=None)
+            gone = replace(book.record, active=ended, healing=None, left=())
             notes = [book.note("app", why)]
             await book.save(gone, drop=list(book.retiring.values()), notes=notes)
 

@@ -24,6 +24,8 @@ async def recover(loop: AppLoop) -> None:
     """Adopt what runs, mend the routing, resume the rollout, retire and heal the rest."""
     async with loop.turn:
         await take_over(loop.shared)
+        for instance in loop.book.record.left:
+            loop.retirer.sweep(instance)
         under_way = loop.book.rollout
         adopted = await _adopt(loop, under_way.rollout.instances if under_way else ())
         await _adopt_recorded(loop)
@@ -92,11 +94,11 @@ async def _adopted(loop: AppLoop, instance: Instance) -> Instance | None:
 
 
 async def _cleaned_up(loop: AppLoop, instance: Instance) -> None:
-    """What cannot be ended now is left to the retirer: it keeps neither this app nor the others from starting."""
+    """What cannot be ended now is owed by the retirer: it keeps neither this app nor the others from starting."""
     try:
         await loop.ports.runners[loop.book.app.kind].stop(instance, loop.book.app.drain.grace)
     except OutsideError:
-        loop.retirer.sweep(instance)
+        await loop.retirer.owe(instance)
 
 
 async def _adopt_recorded(loop: AppLoop) -> None:
@@ -106,14 +108,14 @@ async def _adopt_recorded(loop: AppLoop) -> None:
     drop: list[Record] = []
     if book.record.healing:
         await _cleaned_up(loop, book.record.healing)
-    if book.record.active:
-        put += book.with_active(await _alive(loop, book.record.active))
     for record in map(partial(_clamped, loop), book.retiring.values()):
         running = await _alive(loop, record.retiring.running)
         if running != record.retiring.running:
             drop.append(record)
         if running.instances or record.retiring.phase is RetirePhase.STOPPING:
             put.append(RetiringRecord(retiring=replace(record.retiring, running=running)))
+    if book.record.active:  # last: what is owed by then is in the same record
+        put += book.with_active(await _alive(loop, book.record.active))
     await book.save(*put, drop=drop)
 
 
