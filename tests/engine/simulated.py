@@ -115,11 +115,11 @@ class GuardedLedger(FakeLedger):
         self.crash: Callable[[], None] = lambda: None
         self._crash_in: int | None = None
         self._written = False
-        self._failed = False
+        self._dead = False
 
     def reopen(self) -> None:
         """What a new life begins with."""
-        self._failed = False
+        self._dead = False
 
     def calm(self) -> None:
         """Nothing that was to happen to it will."""
@@ -133,22 +133,31 @@ class GuardedLedger(FakeLedger):
     async def commit(
         self, app: str, put: Sequence[Record], *, drop: Sequence[Record] = (), notes: Sequence[Note] = ()
     ) -> None:
-        if self._crash_in is not None:
-            self._crash_in -= 1
-            if self._crash_in <= 0:
-                self._crash_in = None
-                if self._written:
-                    await self._commit(app, put, drop=drop, notes=notes)
-                self.crash()
-                await asyncio.Event().wait()
-        if self._failed:
+        if self._dead:
             raise StateError("nothing is written until all was read again")
+        dies = self._dies_here()
         try:
-            await self._commit(app, put, drop=drop, notes=notes)
+            if self._written or not dies:
+                await self._commit(app, put, drop=drop, notes=notes)
         except StateError:
-            self._failed = True
-            self.crash()
+            self._die()
             raise
+        if dies:
+            self._die()
+            await asyncio.Event().wait()
+
+    def _dies_here(self) -> bool:
+        if self._crash_in is None:
+            return False
+        self._crash_in -= 1
+        if self._crash_in > 0:
+            return False
+        self._crash_in = None
+        return True
+
+    def _die(self) -> None:
+        self._dead = True
+        self.crash()
 
     async def _commit(self, app: str, put: Sequence[Record], *, drop: Sequence[Record], notes: Sequence[Note]) -> None:
         barred = {(q.quarantined.revision, q.quarantined.settings) for q in self.only(app, QuarantineRecord)}

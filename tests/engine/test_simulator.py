@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 
 from noren.core.errors import NorenError, OutsideError, StateError, TrafficError
 from noren.core.model import App, Drain, Kind, Ready, Strategy, Verify
+from noren.core.release import previous
 from noren.engine import command, report
 from noren.engine.host import Host
 from noren.engine.loop import AppLoop
@@ -52,6 +53,7 @@ class Simulation(RuleBasedStateMachine):
         self.world = MoodyWorld()
         self.app = API
         self.engine: asyncio.Task[None] | None = None
+        self.asked: asyncio.Task[Any] | None = None
         self.dying = False
         self.host: Host | None = None
         self.highest = 0
@@ -188,23 +190,24 @@ class Simulation(RuleBasedStateMachine):
         self.dying = False
         self.world.ledger.crash = self._die
         self.world.ledger.reopen()
-        up = asyncio.Event()
+        up = self.time.create_future()
 
         async def serve() -> None:
             async with asyncio.TaskGroup() as group:
                 self.host = Host(self.world.ports(), group)
                 await self.host.start([self.app])
-                up.set()
+                up.set_result(None)
                 await asyncio.Event().wait()
 
         self.engine = self.time.create_task(serve())
-        waiting = [self.engine, self.time.create_task(up.wait())]
-        self._run(asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED))
+        self._run(asyncio.wait([self.engine, up], return_when=asyncio.FIRST_COMPLETED))
 
     def _down(self) -> None:
-        assert self.engine
-        self.engine.cancel()
-        self._run(asyncio.wait([self.engine]))
+        """A process dies whole: what a person asked of it changes nothing in the next one's ledger."""
+        ending = [task for task in (self.engine, self.asked) if task]
+        for task in ending:
+            task.cancel()
+        self._run(asyncio.gather(*ending, return_exceptions=True))
 
     def _run(self, work: Awaitable[Any]) -> Any:
         return self.time.run_until_complete(asyncio.ensure_future(work, loop=self.time))
@@ -216,16 +219,14 @@ class Simulation(RuleBasedStateMachine):
             self._revive()
 
     def _ask(self, work: Awaitable[Any]) -> None:
-        """A person asks; what the daemon died in gets no answer, and goes no further."""
+        """A person asks; what the daemon died in gets no answer."""
         assert self.engine
-        engine, task = self.engine, asyncio.ensure_future(work, loop=self.time)
-        self._do(asyncio.wait({task, engine}, timeout=60.0, return_when=asyncio.FIRST_COMPLETED))
-        if task.done() and self.engine is engine:
+        engine, self.asked = self.engine, asyncio.ensure_future(work, loop=self.time)
+        self._do(asyncio.wait([self.asked, engine], timeout=60.0, return_when=asyncio.FIRST_COMPLETED))
+        if self.engine is engine:
+            assert self.asked.done(), "no answer within a minute"
             with suppress(NorenError):
-                task.result()
-        else:
-            assert self.engine is not engine, "no answer within a minute"
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+                self.asked.result()
 
     @property
     def api(self) -> AppLoop:
@@ -266,20 +267,36 @@ class Simulation(RuleBasedStateMachine):
         """With the world in order again, everything comes to rest, and nothing is left behind."""
         for part in (self.world.proxy, self.world.runner, self.world.source, self.world.ledger):
             part.trouble.errors.clear()
-        self._ask(command.resume(self.api, "me"))
+        while self.api.book.record.hold:  # who gets no answer, because the daemon died meanwhile, asks again
+            self._ask(command.resume(self.api, "me"))
+        self._come_to_rest()
+        if self._doomed():
+            self.world.push(self.app, Nature.GOOD)
+            self._come_to_rest()
+        assert self._at_rest(), self._story()
+        self._whole()
+
+    def _come_to_rest(self) -> None:
+        self._do(asyncio.sleep(1))  # what exited this very moment is not known yet
         waited = 0.0
         while waited < SETTLED and not self._at_rest():
             self._do(asyncio.sleep(10))
             waited += 10
-        assert self._at_rest(), self._story()
-        self._whole()
+
+    def _doomed(self) -> bool:
+        """A person promoted what ends by itself, and nothing was kept before: only another commit helps."""
+        book, active = self.api.book, self.api.book.record.active
+        if active is None or previous(book.releases.values(), active.release) is not None:
+            return False
+        return self.world.natures[book.releases[active.release].revision] is Nature.DIES
 
     def _at_rest(self) -> bool:
         book = self.api.book
         lacks = book.record.active is not None and len(book.record.active.instances) < self._wanted()
         tip = self.world.source.tips[self.app.repo]
         untold = self.api.tasks.busy("route")  # the proxy did not answer, and is asked again in a second
-        return not (book.rollout or book.record.wanted or book.retiring or lacks or untold or book.record.tip != tip)
+        busy = book.rollout or book.record.wanted or book.retiring or book.record.healing or book.record.left
+        return not (busy or lacks or untold or book.record.tip != tip)
 
     def _wanted(self) -> int:
         active = self.api.book.record.active
