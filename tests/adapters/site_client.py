@@ -12,6 +12,7 @@ from typing import Any
 
 from noren.adapters.caddy import Caddy
 from noren.adapters.static import Sites
+from noren.address import reachable
 from noren.core.model import App, Artifact, Instance, Kind, Release, Static
 
 BINARY = Path(sys.executable).with_name("caddy")
@@ -80,7 +81,8 @@ def ask(
 def connected(caddy: Caddy) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(DEADLINE)
-    connection.connect(caddy.address.removeprefix("unix@"))
+    with reachable(Path(caddy.address.removeprefix("unix@"))) as address:
+        connection.connect(address)
     return connection
 
 

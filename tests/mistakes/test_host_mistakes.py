@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +105,29 @@ def test_a_state_folder_that_cannot_be_written_is_named(folder: Path) -> None:
     (folder / "file").write_text("")
     said = up(folder, server='state = "file/state"\n')
     assert str(folder / "file/state") in said and "state" in said
+
+
+def test_a_state_folder_deeper_than_a_socket_address_is_no_mistake(folder: Path) -> None:
+    deep = folder / ("x" * 100) / ("y" * 100)
+    first = Repository(deep / "site").commit({"index.html": "hello"})
+    toml = '[server]\nlisten = ["127.0.0.1:{port}"]\n[apps.site]\nrepo = "site"\nhosts = ["a.example"]\n'
+    with Daemon(deep, toml) as noren:
+        noren.kept("site", first)
+        assert page(noren) == "hello"
+        os.kill(
+            json.loads((noren.state / "haproxy/identity.json").read_text().partition("\n")[2])["pid"], signal.SIGKILL
+        )
+        noren.until(lambda: page(noren) == "hello", "the next HAProxy serves it, too")
+
+
+def page(noren: Daemon) -> str:
+    """What the site answers; empty while nobody does."""
+    request = urllib.request.Request(f"http://127.0.0.1:{noren.port}/", headers={"Host": "a.example"})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.read().decode()
+    except OSError:
+        return ""
 
 
 def test_a_second_daemon_is_refused_and_names_the_first(folder: Path) -> None:

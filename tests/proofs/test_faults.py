@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 import pytest
 
-from noren.api.address import reachable
+from noren.address import reachable
 from noren.prove.checks import names_its_release
 from noren.prove.keepalive import KeepAlive, NewConnection, Posts
 from noren.prove.ledger import Record

@@ -24,6 +24,7 @@ from noren.adapters import proctable
 from noren.adapters.caddy_config import config
 from noren.adapters.identity import Identity
 from noren.adapters.unix_listener import bound, taken_back
+from noren.address import reachable
 from noren.core.errors import HostError
 
 _log = logging.getLogger(__name__)
@@ -189,7 +190,8 @@ class Caddy:
             )
 
     async def _ask(self) -> None:
-        reader, writer = await asyncio.open_unix_connection(self._socket)
+        with reachable(self._socket) as address:
+            reader, writer = await asyncio.open_unix_connection(address)
         try:
             writer.write(b"GET / HTTP/1.0\r\nHost: noren\r\n\r\n")
             await reader.readuntil(b"\r\n")

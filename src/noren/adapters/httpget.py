@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import h11
+
+from noren.address import reachable
 
 BODY_LIMIT = 65536
 
@@ -73,7 +76,8 @@ async def _exchange(address: str, request: h11.Request, reply: Reply) -> None:
 
 async def _connect(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if address.startswith("unix@"):
-        return await asyncio.open_unix_connection(address.removeprefix("unix@"))
+        with reachable(Path(address.removeprefix("unix@"))) as short:
+            return await asyncio.open_unix_connection(short)
     host, _, port = address.rpartition(":")
     return await asyncio.open_connection(host.strip("[]"), int(port))
 

@@ -12,31 +12,25 @@ import os
 import socket
 from pathlib import Path
 
+from noren.address import reachable
 from noren.core.errors import HostError
 
 _PIDFD_GETFD = 438  # the same number on every architecture (asm-generic); Python 3.11 has no wrapper
 _BACKLOG = 4096
-# sockaddr_un holds 107 bytes, and the socket is bound under a longer name first.
-_LONGEST_PATH = 100
 
 
 def bound(path: Path) -> socket.socket:
-    """Listen at ``path`` (mode 0600), replacing what lies there in one step; HostError when the path is too long.
+    """Listen at ``path`` (mode 0600), replacing what lies there in one step; HostError when the host refuses.
 
     Bound under another name and renamed: a server that closes an inherited listener unlinks the
     name it was bound to, and must not take ``path`` away.
     """
-    if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise HostError(
-            "The path of a socket is too long",
-            seen=f"{path} has {len(os.fsencode(path))} bytes, at most {_LONGEST_PATH} are possible",
-            hint="choose a shorter [server] state folder",
-        )
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(os.fspath(fresh))
+        with reachable(fresh) as address:
+            listener.bind(address)
         fresh.chmod(0o600)
         listener.listen(_BACKLOG)
         fresh.rename(path)

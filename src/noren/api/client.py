@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from noren.api.address import reachable
+from noren.address import reachable
 from noren.core.errors import NorenError, NotRunningError, UsageError
 
 Json = dict[str, Any]

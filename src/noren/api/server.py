@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from noren.api.address import reachable
+from noren.address import reachable
 from noren.api.desk import Desk
 from noren.api.hooks import HookDesk, Hooks
 from noren.api.routes import application

@@ -22,7 +22,7 @@ listen = ["127.0.0.1:{port}"]
 [defaults]
 keep_warm = "20s"
 triggers = {{ poll = "500ms" }}
-verify = {{ bake_time = "2s" }}
+verify = {{ bake_time = "2s", min_requests = 20 }}
 
 # Two sites of one repository.
 [apps.website]

@@ -34,6 +34,7 @@ from noren.core.errors import TrafficError
 from noren.core.model import Backend, Routing, Server
 
 DEEPEST = 8
+_LONGEST_PATH = 107  # sun_path of unix(7) has 108 bytes with its final zero
 _NOBODY = "-"  # no digest: a login whose variable is missing lets nobody in
 _WATCH = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down"
 
@@ -163,13 +164,21 @@ def watchable(backend: Backend, server: Server) -> bool:
 
 
 def _arguments(backend: Backend, server: Server, twin: str) -> str:
-    words = [server.address]
+    words = [_within_reach(server.address)]
     words += ["backup"] if server.backup else []
     words += [_WATCH] if watchable(backend, server) else []
     # Only reads of apps use a connection again: an app's idle close would hit a POST, and a file server that dies
     # closes more of them at once than a read has tries.
     words += ["pool-max-conn 0"] if twin == "write" or backend.site is not None else []
     return " ".join(words)
+
+
+def _within_reach(address: str) -> str:
+    """HAProxy takes no path of more than 107 bytes, but runs in a folder beside that of Caddy's socket."""
+    path = address.removeprefix("unix@")
+    if path == address or len(path.encode()) <= _LONGEST_PATH:
+        return address
+    return f"unix@../{'/'.join(path.split('/')[-2:])}"
 
 
 def _checked(routing: Routing) -> Routing:

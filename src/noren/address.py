@@ -1,6 +1,6 @@
 """Unix socket addresses of any length: the kernel takes 107 bytes, state folders may be deeper.
 
-Used by ``server`` and ``client``. Imports nothing slow.
+Used wherever the daemon or a command binds or connects to one. Imports nothing slow.
 """
 
 from __future__ import annotations
