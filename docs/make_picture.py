@@ -1,4 +1,4 @@
-"""Draws docs/demo.svg: the demo's own words, as a terminal shows them.
+"""Draws docs/demo.svg: the demo's own words, as a terminal shows them, and no more than is read in ten seconds.
 
 Run by hand when the story changes: ``.venv/bin/python docs/make_picture.py``. It takes as long as the
 demo. The picture must look the same on every machine, so the temporary folder and the ports get fixed
@@ -11,6 +11,7 @@ import asyncio
 import io
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich._export_format import CONSOLE_SVG_FORMAT
@@ -21,7 +22,9 @@ from rich.text import Text
 from noren.demo.story import tell
 
 PICTURE = Path(__file__).with_name("demo.svg")
-WIDTH = 110  # columns
+WIDTH = 108  # columns
+CHAPTERS = ("$ make demo", "A good day", "A bad day", "Releases that looked ready", "Another one", "The clients asked")
+BESIDE = ("A team's", "docs is Noren's", "  http://", " serves on; ")  # what the headings say, or the README
 
 
 def main() -> int:
@@ -38,8 +41,25 @@ def main() -> int:
 def drawn(told: str) -> str:
     """What was told, with ANSI colours, as SVG."""
     console = Console(record=True, width=WIDTH, file=io.StringIO())
-    console.print(Text.from_ansi(everywhere(told)))
+    console.print(Text("\n\n").join(map(essence, chapters(Text.from_ansi(everywhere(told))))))
     return console.export_svg(title="noren demo", theme=DIMMED_MONOKAI, code_format=_without_fonts(), unique_id="noren")
+
+
+def chapters(told: Text) -> Iterator[Text]:
+    """Those that are shown, and a sign where some are not."""
+    skipped = False
+    for chapter in told.split("\n\n"):
+        shown = any(words in chapter.plain.partition("\n")[0] for words in CHAPTERS)
+        if shown and skipped:
+            yield Text("[…]", style="dim")
+        if shown:
+            yield chapter
+        skipped = not shown
+
+
+def essence(chapter: Text) -> Text:
+    """Without what is beside the point."""
+    return Text("\n").join(line for line in chapter.split("\n") if not any(words in line.plain for words in BESIDE))
 
 
 def everywhere(told: str) -> str:

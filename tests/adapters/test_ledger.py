@@ -309,11 +309,19 @@ def test_nobody_else_can_read_the_state(tmp_path: Path) -> None:
     assert set(modes.values()) == {0o600}, modes
 
 
+def test_a_state_in_a_checkout_is_never_committed(tmp_path: Path) -> None:
+    with opened(tmp_path / ".noren"):
+        pass
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True, timeout=20)
+    told = subprocess.run(["git", "status", "--porcelain"], cwd=tmp_path, capture_output=True, check=True, timeout=20)
+    assert told.stdout == b""
+
+
 def test_a_second_daemon_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with opened(tmp_path):
         with pytest.raises(StateError, match="another Noren works with") as caught:
             SqliteLedger(tmp_path)
-        assert "noren status" in caught.value.hint
+        assert "noren status" in caught.value.hint and "noren down" in caught.value.hint
     with opened(tmp_path):
         pass
 

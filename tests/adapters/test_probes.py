@@ -26,7 +26,9 @@ async def settled(tmp_path: Path, release: Release, instance: Instance, ready: R
     async with asyncio.timeout(5):
         while True:
             answer = await HttpProbes(tmp_path / "state").probe(release.app, instance, ready)
-            if not answer.problem.startswith(("listens on nothing yet", "refused the connection")):
+            if not answer.problem.startswith(
+                ("does not answer: the app listens on nothing yet", "refused the connection")
+            ):
                 return answer
             await asyncio.sleep(0.02)
 
@@ -146,14 +148,14 @@ def test_an_app_that_ignores_its_port_is_told_where_it_listens(tmp_path: Path) -
             return answer, instance, (await said(instance, "at")).split()[1]
 
     answer, instance, port = asyncio.run(scenario())
-    assert answer.problem == f"listens on 127.0.0.1:{port}, but $PORT is {port_of(instance)}"
+    assert answer.problem == f"does not answer: the app listens on 127.0.0.1:{port}, but $PORT is {port_of(instance)}"
     assert "$PORT" in answer.hint
 
 
 def test_an_app_on_ipv6_loopback_only_is_told_so(tmp_path: Path) -> None:
     program = f'{SERVER}Server.address_family = 10\nServer(("::1", int(os.environ["PORT"])), Handler).serve_forever()'
     answer, instance = probed(tmp_path, program)
-    assert answer.problem == f"listens on [::1]:{port_of(instance)} only, not on 127.0.0.1"
+    assert answer.problem == f"does not answer: the app listens on [::1]:{port_of(instance)} only, not on 127.0.0.1"
     assert "127.0.0.1" in answer.hint
 
 
@@ -164,7 +166,7 @@ def test_an_app_that_does_not_listen_yet_is_told_so(tmp_path: Path) -> None:
             return await HttpProbes(tmp_path / "state").probe(release.app, instance, READY)
 
     answer = asyncio.run(scenario())
-    assert answer.problem.startswith("listens on nothing yet, expected 127.0.0.1:")
+    assert answer.problem.startswith("does not answer: the app listens on nothing yet")
 
 
 @contextlib.contextmanager

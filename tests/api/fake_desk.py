@@ -53,6 +53,7 @@ STATUS: Json = {
     "last_good": 42,
     "hold": {"reason": "freeze", "by": "ann", "since": "2026-01-02T03:04:05Z"},
     "quarantined": [{"revision": "c" * 40, "reason": "never ready", "since": "2026-01-02T03:04:05Z"}],
+    "source_problem": "there is no branch 'mian'\nseen: branches there: main",
     "waiting": None,
     "schedule": {"next": "2026-11-24T00:00:00.000Z", "last": "2026-11-23T00:00:00.031Z", "result": "unchanged"},
     "urls": ["http://website.example/"],

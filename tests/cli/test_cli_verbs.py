@@ -105,7 +105,7 @@ def test_every_verb_says_what_it_does_and_how(alone: Shell) -> None:
 def test_status_is_a_table_in_a_pipe(shell: Shell) -> None:
     header, row = shell.good("status").splitlines()
     assert header.split() == ["APP", "KIND", "PHASE", "ACTIVE", "REVISION", "SINCE", "CANDIDATE", "NOTES"]
-    told = "website static kept 42 aaaaaaaaaaaa 2026-01-02 03:04:05Z 43 building held, 1 quarantined"
+    told = "website static kept 42 aaaaaaaaaaaa 2026-01-02 03:04:05Z 43 building held, source problem, 1 quarantined"
     assert " ".join(row.split()) == told
 
 
@@ -118,6 +118,7 @@ def test_status_says_that_instances_are_started_again(shell: Shell, daemon: Daem
 def test_status_of_one_app_tells_more(shell: Shell) -> None:
     told = shell.good("status", "website")
     assert "held by ann since 2026-01-02 03:04:05Z: freeze" in told
+    assert "source problem: there is no branch 'mian'; seen: branches there: main" in told
     assert "quarantined cccccccccccc since 2026-01-02 03:04:05Z: never ready" in told
     assert "address: http://website.example/" in told
 
@@ -204,7 +205,8 @@ def test_events_and_logs_are_lines(shell: Shell, daemon: Daemon, tmp_path: Path)
         (("abort", "website"), 1, "the daemon failed to answer"),
         (("reload", "--prune"), 2, "noren.toml:3: x"),
         (("hold", "website"), 2, "Missing option '--reason'"),
-        (("nonsense",), 2, "No such command"),
+        (("nonsense",), 2, "No such command 'nonsense'.\n"),
+        (("statsu",), 2, "Did you mean status?"),
         (("run", "website"), 2, "Missing argument"),
     ],
 )

@@ -193,6 +193,14 @@ def test_the_reason_of_a_release_that_never_becomes_ready_is_its_last_answer_and
         assert part in rollout.verdict.reason
 
 
+def test_a_release_that_exits_is_told_with_its_last_answer_if_it_gave_one() -> None:
+    silent = ProbeAnswer(ok=False, url="http://127.0.0.1:2/", problem="does not answer")
+    for answer, told in ((BAD, True), (silent, False)):
+        rollout = take(at(Phase.WAITING_READY), probed(answer=answer), exited())
+        assert rollout.verdict and ("last probe" in rollout.verdict.reason) is told, rollout.verdict
+        assert "exited with code 1 before it was ready" in rollout.verdict.reason and "boom" in rollout.verdict.reason
+
+
 def test_an_exit_of_a_stranger_changes_nothing() -> None:
     before = at(Phase.BAKING)
     assert step(before, exited("api-1-1-0"), 0.0) == (before, [])

@@ -19,10 +19,24 @@ def test_an_unforeseen_fault_at_one_repository_is_told_and_the_others_go_on() ->
             await asyncio.sleep(120)
             assert world.proxy.release("other") == 1
             assert any("looking at /repo failed: KeyError" in line["text"] for line in world.ledger.lines)
+            assert "looking at /repo failed: KeyError" in host.loops["api"].source_problem
+            assert not host.loops["other"].source_problem
             world.source.push(API, "a" * 40)
             await asyncio.sleep(900)
+            assert not host.loops["api"].source_problem
             assert world.proxy.release("api") == 1
             assert host.loops["api"].book.rollout is None
+
+    run(main())
+
+
+def test_a_repository_that_is_not_looked_at_any_more_has_no_problem() -> None:
+    async def main() -> None:
+        async with started(World()) as host:
+            await asyncio.sleep(120)
+            assert host.loops["api"].source_problem
+            await host.change({"api": replace(API, triggers=replace(API.triggers, poll=None))})
+            assert not host.loops["api"].source_problem
 
     run(main())
 

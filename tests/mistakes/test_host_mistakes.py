@@ -65,6 +65,12 @@ def test_a_port_in_use_is_named_with_the_way_to_find_who_has_it(folder: Path) ->
     assert "another program listens there" in said and "ss -ltnp" in said
 
 
+def test_an_address_of_another_host_is_named_with_the_way_to_find_ones_own(folder: Path) -> None:
+    said = up(folder, listen="192.0.2.1:8080")
+    assert "cannot listen on 192.0.2.1:8080" in said and "no such address" in said and "ip address" in said
+    assert "cannot listen on [2001:db8::1]:8080" in up(folder, listen="[2001:db8::1]:8080")
+
+
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv is missing: install util-linux")
 def test_no_right_for_port_80_names_the_right(folder: Path) -> None:
     start = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
@@ -141,6 +147,24 @@ def test_a_second_daemon_is_refused_and_names_the_first(folder: Path) -> None:
             done
         )
         assert noren.status("site")["name"] == "site"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("deploy", "sitee"), ("there is no app sitee", "apps: site", "did you mean site?")),
+        (("logs", "other"), ("there is no app other", "apps: site", "noren status")),
+        (("rollback", "site"), ("site has no active release", "noren status site")),
+    ],
+)
+def test_a_command_that_cannot_be_says_what_there_is(
+    folder: Path, words: tuple[str, ...], told: tuple[str, ...]
+) -> None:
+    toml = '[server]\nlisten = ["127.0.0.1:{port}"]\n[apps.site]\nrepo = "site"\nhosts = ["a.example"]\n'
+    with Daemon(folder, toml):
+        argv = (sys.executable, "-m", "noren.main", *words)
+        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=30)
+        assert done.returncode == 2 and not [word for word in told if word not in done.stderr], done
 
 
 def test_a_command_without_a_daemon_says_how_to_start_it(folder: Path) -> None:

@@ -187,3 +187,4 @@ def test_a_mistake_is_told_in_words_that_name_it(noren: Daemon, mistake: Mistake
     print(f"{mistake.name}: {said}")
     missing = [word for word in mistake.words if word not in said]
     assert not missing, said
+    assert bool(noren.status(mistake.name)["source_problem"]) is mistake.source

@@ -76,6 +76,7 @@ class SqliteLedger:
         try:
             made(state_dir)
             self._lock = lock(state_dir / "lock")
+            _unversioned(state_dir)
         except OSError as exc:
             raise StateError(
                 f"the state in {state_dir} cannot be used; what serves goes on serving",
@@ -225,6 +226,14 @@ def _row(app: str, record: Record) -> tuple[str, str, str, str, str]:
     return app, name, record.key, body, seal(app, name, record.key, body)
 
 
+def _unversioned(folder: Path) -> None:
+    """The usual place of the state is in a checkout, where ``git add -A`` would commit it, secrets included."""
+    ignored = folder / ".gitignore"
+    if not ignored.exists():
+        ignored.touch(mode=0o600)
+        ignored.write_text("*\n")
+
+
 def lock(path: Path) -> int:
     """The descriptor that keeps a second daemon out until it is closed; raises StateError when there is one."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -233,6 +242,6 @@ def lock(path: Path) -> int:
     except BlockingIOError as exc:
         os.close(descriptor)
         raise StateError(
-            f"another Noren works with {path.parent}", hint="use that one (noren status), or stop it first"
+            f"another Noren works with {path.parent}", hint="use that one (noren status), or stop it first (noren down)"
         ) from exc
     return descriptor

@@ -14,6 +14,8 @@ from noren.adapters.members import Members, identity_of
 from noren.adapters.sockets import Listener, answering, listeners
 from noren.core.model import Instance
 
+_SILENT = "does not answer: the app listens on"  # said of a URL
+
 
 @dataclass(frozen=True, slots=True)
 class Objection:
@@ -51,15 +53,12 @@ def _main_holds(instance: Instance, here: list[Listener]) -> bool:
 
 
 def _elsewhere(port: int, own: list[Listener]) -> Objection:
-    wanted = f"127.0.0.1:{port}"
     if not own:
-        return Objection(
-            f"listens on nothing yet, expected {wanted}", "raise `ready.deadline` if it starts that slowly"
-        )
+        return Objection(f"{_SILENT} nothing yet", "raise `ready.deadline` if it starts that slowly")
     seen = ", ".join(map(str, own[:5]))
     if any(listener.port == port for listener in own):
-        return Objection(f"listens on {seen} only, not on 127.0.0.1", "bind 127.0.0.1 (0.0.0.0 works too)")
-    return Objection(f"listens on {seen}, but $PORT is {port}", "let the app listen on $PORT, e.g. `--port $PORT`")
+        return Objection(f"{_SILENT} {seen} only, not on 127.0.0.1", "bind 127.0.0.1 (0.0.0.0 works too)")
+    return Objection(f"{_SILENT} {seen}, but $PORT is {port}", "let the app listen on $PORT, e.g. `--port $PORT`")
 
 
 def _foreign(stranger: Listener, *, hidden: bool) -> Objection | None:

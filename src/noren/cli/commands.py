@@ -35,6 +35,18 @@ class Verbs(click.Group):
             return super().get_command(ctx, cmd_name)
         return import_module(f"noren.cli.{cmd_name}").command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the verb that was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:
+            from difflib import get_close_matches
+
+            meant = "".join(f" Did you mean {verb}?" for verb in get_close_matches(args[0], VERBS, 1))
+            raise click.UsageError(exc.message + meant, ctx) from exc
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; an error of Noren is told and becomes the exit code."""
         try:

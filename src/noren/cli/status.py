@@ -67,6 +67,7 @@ def _notes(app: Json) -> str:
     quarantined = len(app["quarantined"])
     waits = bool(app["waiting"] and app["waiting"]["until"])
     notes = _instances(app) + ("held",) * bool(app["hold"]) + ("waits for its window",) * waits
+    notes += ("source problem",) * bool(app["source_problem"])
     return ", ".join((*notes, *(f"{quarantined} quarantined",) * bool(quarantined))) or "-"
 
 
@@ -83,6 +84,8 @@ def _details(app: Json) -> Iterator[str]:
         yield f"address: {plain(url)}"
     if hold := app["hold"]:
         yield f"held by {plain(hold['by'])} since {moment(hold['since'])}: {plain(hold['reason'])}"
+    if problem := app["source_problem"]:
+        yield f"source problem: {plain(problem)}"
     if waiting := app["waiting"]:
         until = f" until its window opens, {moment(waiting['until'])}" if waiting["until"] else ""
         yield f"waiting{until}: {short(waiting['revision'])} by {plain(waiting['trigger'])}"

@@ -319,8 +319,9 @@ def _exited(r: Rollout, event: e.Exited, now: float) -> Advance:
     when = "after the switch" if r.moved else "before it was ready"
     tail = f"; the end of its log:\n{event.exit.log_tail}" if event.exit.log_tail else "; its log is empty"
     tail = "" if event.exit.what else tail
-    # What may help one that answers wrongly is no help for one that is gone.
-    last = f"; last probe: {_last(r, hinted=False)}" if r.last_probe and not r.last_probe.ok and not r.moved else ""
+    # That one which is gone did not answer explains nothing; nor does it help what helps one that answers wrongly.
+    refused = r.last_probe is not None and r.last_probe.status is not None and not r.last_probe.ok
+    last = f"; last probe: {_last(r, hinted=False)}" if refused and not r.moved else ""
     hint = f"; try: {event.exit.hint}" if event.exit.hint else ""
     return _give_up(r, f"{event} {when}{last}{hint}{tail}", now)
 

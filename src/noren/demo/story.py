@@ -168,9 +168,9 @@ class _Story:
         )
         self._print(head.append(f": {lines[0]}"))
         if seen:
-            self._print(f"    {seen[-1]}")
+            self._print(f"    {seen[-1]}", style="dim")
         if outcome != "kept":
-            self._print(f"    release {self._active(app)} serves on; no trigger tries this commit again")
+            self._print(f"    release {self._active(app)} serves on; no trigger tries this commit again", style="dim")
         if outcome != commit.outcome:
             self._wrong.append(f"{app}: {commit.message!r} ended as {outcome}, not {commit.outcome}")
         receipt = self._client.receipt(app)
@@ -208,7 +208,8 @@ class _Story:
         self._console.print(_receipts(self._receipts))
         ours, harmed = lost(ledger, self._harmful)
         self._print(
-            f"\nThe clients asked {len(ledger.records):,} times. Upgrades lost {len(ours)} requests.", style="bold"
+            f"\nThe clients asked {len(ledger.records):,} times. Upgrades lost {len(ours)} requests.",
+            style="bold red" if ours else "bold green",
         )
         self._print(f"{len(harmed)} met one of the two bad releases of demo in the moment before it was sent back.")
         once = orders(ledger, self._team.orders)

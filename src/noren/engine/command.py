@@ -90,11 +90,15 @@ def _target(loop: AppLoop, number: int | None) -> ReleaseRecord:
     book = loop.book
     serving = book.serving
     if serving is None:
-        raise UsageError(f"{book.app.name} has no active release, so there is nothing to go back from")
+        name = book.app.name
+        raise UsageError(
+            f"{name} has no active release, so there is nothing to go back from", hint=f"noren status {name}"
+        )
     if number is None:
         target = previous(book.releases.values(), serving.release)
         if target is None:
-            raise UsageError(f"{book.app.name} has no earlier release that was kept")
+            name = book.app.name
+            raise UsageError(f"{name} has no earlier release that was kept", hint=f"noren releases {name}")
         return target
     target = book.release(number)
     if target.number == serving.release:

@@ -45,7 +45,8 @@ class Desk:
     async def status(self) -> list[Json]:
         """Every app."""
         return [
-            report.status(loop.book, self._urls(loop.book.app), loop.left_out) for loop in self._host.loops.values()
+            report.status(loop.book, self._urls(loop.book.app), loop.left_out, loop.source_problem)
+            for loop in self._host.loops.values()
         ]
 
     async def releases(self, app: str) -> list[Json]:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from difflib import get_close_matches
 
 from noren.core.errors import NorenError, TrafficError, UsageError
 from noren.core.forge import PullRequest
@@ -73,7 +74,9 @@ class Host:
             return self.loops[name]
         except KeyError:
             names = ", ".join(self.loops) or "none"
-            raise UsageError(f"there is no app {name}", seen=f"apps: {names}") from None
+            meant = get_close_matches(name, self.loops, 1)
+            hint = f"did you mean {meant[0]}?" if meant else "noren status"
+            raise UsageError(f"there is no app {name}", seen=f"apps: {names}", hint=hint) from None
 
     async def hint(self, app: str, delivery: str | None) -> None:
         """A webhook tells that something happened; returns once that is durable, raises StateError."""

@@ -55,7 +55,7 @@ class AppLoop:
         self.router = Router(shared)
         self.statuses = Statuses(shared)
         self.left_out: dict[int, tuple[str, str]] = {}  # pull requests without a preview: their head, and why
-        self.preview_problem = ""
+        self.source_problem = self.preview_problem = ""
         self.retirer = Retirer(shared, self.router, superfluous)
         self.healer = Healer(shared, self.router, self.retirer, watch=self.watch, roll_back=self.roll_back)
         self.teller = Teller(shared)

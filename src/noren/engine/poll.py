@@ -45,6 +45,8 @@ class Poll:
         for loop in loops.values():
             if loop.book.app.triggers.poll is not None or loop.book.app.webhook.secret_env is not None:
                 places.setdefault(place(loop.book.app), []).append(loop)
+            else:
+                loop.source_problem = ""
         self._hinted = {where: self._hinted.get(where, asyncio.Event()) for where in places}
         self._tasks = [
             self._group.create_task(self._look(shared, self._hinted[where]), name=f"poll {where[0]}")
@@ -65,13 +67,12 @@ class Poll:
     async def _look(self, loops: Sequence[AppLoop], hinted: asyncio.Event) -> None:
         interval = min((poll for loop in loops if (poll := loop.book.app.triggers.poll) is not None), default=None)
         failures = 0
-        said: dict[str, str] = {}
         while True:
             trigger = "webhook" if hinted.is_set() else "poll"
             hinted.clear()
             problems = await self._looked(loops, trigger, hinted)
             failures = failures + 1 if len(problems) == len(loops) else 0
-            await _say(loops, problems, said)
+            await _say(loops, problems)
             await pause(interval, failures, hinted)
 
     async def _looked(self, loops: Sequence[AppLoop], trigger: str, hinted: asyncio.Event) -> dict[str, str]:
@@ -118,12 +119,11 @@ async def pause(interval: float | None, failures: int, hinted: asyncio.Event) ->
     await asyncio.sleep(max(0.0, rest))
 
 
-async def _say(loops: Iterable[AppLoop], problems: Mapping[str, str], said: dict[str, str]) -> None:
+async def _say(loops: Iterable[AppLoop], problems: Mapping[str, str]) -> None:
     """A line of history when a problem begins, changes or ends."""
     for loop in loops:
-        name = loop.book.app.name
-        problem = problems.get(name, "")
-        if problem != said.get(name, ""):
-            said[name] = problem
+        problem = problems.get(loop.book.app.name, "")
+        if problem != loop.source_problem:
+            loop.source_problem = problem
             text = problem or f"{loop.book.app.repo} can be read again"
             await loop.book.save(notes=[loop.book.note("source", text)])

@@ -22,9 +22,15 @@ IDLE = "idle"  # the phase of an app without a rollout under way
 
 
 def status(
-    book: Book, urls: Sequence[str], left_out: Mapping[int, tuple[str, str]] = MappingProxyType({})
+    book: Book,
+    urls: Sequence[str],
+    left_out: Mapping[int, tuple[str, str]] = MappingProxyType({}),
+    source_problem: str = "",
 ) -> dict[str, Any]:
-    """One app of ``noren status``; ``left_out`` are pull requests without a preview."""
+    """One app of ``noren status``; ``left_out`` are pull requests without a preview.
+
+    ``source_problem``: why the last look at the repository saw no commit.
+    """
     record = book.record
     rollout = book.rollout.rollout if book.rollout else None
     return {
@@ -38,6 +44,7 @@ def status(
         if record.hold
         else None,
         "quarantined": [{"revision": q.revision, "reason": q.reason, "since": q.since} for q in book.quarantined],
+        "source_problem": source_problem or None,
         "waiting": _waiting(book),
         "schedule": _schedule(book),
         "urls": list(urls),

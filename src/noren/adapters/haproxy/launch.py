@@ -51,7 +51,9 @@ def refusal(output: str) -> HostError:
     alerts = [line for line in output.splitlines() if "[ALERT]" in line] or output.splitlines()[-3:]
     seen = "\n".join(alerts[:5])
     if match := re.search(r"cannot bind socket \((.*?)\) (?:for )?\[(.*)\]", seen):
-        return HostError(f"cannot listen on {match[2]}", seen=match[1], hint=_bind_hint(match[1]))
+        host, _, port = match[2].rpartition(":")
+        address = f"[{host}]:{port}" if ":" in host else match[2]  # as the settings have it
+        return HostError(f"cannot listen on {address}", seen=match[1], hint=_bind_hint(match[1]))
     return HostError("HAProxy did not start", seen=seen or "it said nothing", hint=f"read {OUTPUT} in the state folder")
 
 
@@ -60,6 +62,8 @@ def _bind_hint(reason: str) -> str:
         return "ports below 1024 need a right: `noren install` gives it, or listen on a higher port"
     if "in use" in reason:
         return "another program listens there (ss -ltnp tells which): stop it, or change [server] listen"
+    if "Cannot assign" in reason:
+        return "this host has no such address (ip address tells which it has): change [server] listen"
     return "check [server] listen in the settings"
 
 
