@@ -24,7 +24,7 @@ from noren.demo.story import tell
 PICTURE = Path(__file__).with_name("demo.svg")
 WIDTH = 108  # columns
 CHAPTERS = ("$ make demo", "A good day", "A bad day", "Releases that looked ready", "Another one", "The clients asked")
-BESIDE = ("A team's", "docs is Noren's", "  http://", " serves on; ")  # what the headings say, or the README
+BESIDE = ("A team's", "docs is Noren's", "Noren builds", "  http://", " serves on; ")  # what the headings say
 
 
 def main() -> int:
@@ -50,10 +50,8 @@ def chapters(told: Text) -> Iterator[Text]:
     skipped = False
     for chapter in told.split("\n\n"):
         shown = any(words in chapter.plain.partition("\n")[0] for words in CHAPTERS)
-        if shown and skipped:
-            yield Text("[…]", style="dim")
         if shown:
-            yield chapter
+            yield Text.assemble(("[…]\n" if skipped else "", "dim"), chapter)
         skipped = not shown
 
 

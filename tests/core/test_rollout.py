@@ -9,7 +9,7 @@ import pytest
 from noren.core import events as e
 from noren.core.errors import IllegalEventError
 from noren.core.instructions import GoBack, MakeBuild, Observe, Probe, Shift, StartInstance, StopCandidate
-from noren.core.model import Strategy, Verify
+from noren.core.model import ProbeAnswer, Strategy, Verify
 from noren.core.phase import Phase
 from noren.core.rollout import TRANSITIONS, Rollout, RolloutKind, step
 from noren.core.verdict import Fault, Outcome

@@ -35,10 +35,12 @@ ELSEWHERE = {
     "uv tool install .": ("tests/packaging/test_packages.py", '"tool", "install"'),
     "python3 -m venv /opt/noren": ("tests/packaging/test_packages.py", "venv.create"),
     "/opt/noren/bin/pip install .": ("tests/packaging/test_packages.py", '"-m", "pip", "install"'),
+    "noren init": ("tests/init/test_init.py", 'noren(checkout, "init")'),
     ".venv/bin/noren install": ("tests/install/test_install.py", "really"),
 }
 # What runs nowhere in a test, and why. Targets of make are still asked what they would do.
 UNPROVED = {
+    "cd path/to/your/site": "is the reader's",
     "make format": "changes the checkout",
     "make prove": "takes ten minutes",
     "make test-kubernetes": "builds Kubernetes first",
