@@ -113,12 +113,17 @@ def test_a_state_folder_that_cannot_be_written_is_named(folder: Path) -> None:
     assert str(folder / "file/state") in said and "state" in said
 
 
-def test_a_state_folder_deeper_than_a_socket_address_is_no_mistake(folder: Path) -> None:
-    deep = folder / ("x" * 100) / ("y" * 100)
-    first = Repository(deep / "site").commit({"index.html": "hello"})
-    toml = '[server]\nlisten = ["127.0.0.1:{port}"]\n[apps.site]\nrepo = "site"\nhosts = ["a.example"]\n'
-    with Daemon(deep, toml) as noren:
+@pytest.mark.parametrize(
+    "name", [f"{'x' * 100}/{'y' * 100}", 'My Site\'s #1 (日本語) "new" \\ $HOME'], ids=["deep", "odd"]
+)
+def test_a_folder_of_any_name_and_depth_is_no_mistake(name: str, folder: Path) -> None:
+    first = Repository(folder / name / "site").commit({"index.html": "hello"})
+    toml = '[server]\nlisten = ["127.0.0.1:{port}"]\n[defaults]\nrepo = "site"\nverify = { bake_time = "1s" }\n'
+    toml += '[apps.site]\nhosts = ["a.example"]\n'
+    toml += '[apps.app]\nhosts = ["b.example"]\nrun = "exec python3 -m http.server --bind 127.0.0.1 $PORT"\n'
+    with Daemon(folder / name, toml) as noren:
         noren.kept("site", first)
+        noren.kept("app", first)
         assert page(noren) == "hello"
         os.kill(
             json.loads((noren.state / "haproxy/identity.json").read_text().partition("\n")[2])["pid"], signal.SIGKILL
