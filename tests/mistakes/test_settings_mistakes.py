@@ -59,6 +59,13 @@ def test_what_the_slips_are_made_from_is_right(tmp_path: Path) -> None:
     assert check(tmp_path).returncode == 0
 
 
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "noren.main", "-c", "nope.toml", "up"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 2
+    assert f"{tmp_path}/nope.toml cannot be read\nseen: No such file" in done.stderr and "check its name" in done.stderr
+
+
 def test_no_settings_at_all_names_every_place_that_was_looked_in(tmp_path: Path) -> None:
     done = check(tmp_path)
     assert done.returncode == 2

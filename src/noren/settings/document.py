@@ -41,7 +41,7 @@ def read(path: Path) -> str:
             raw = file.read(_LIMIT + 1)
     except (OSError, ValueError) as exc:
         reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
-        raise SettingsError(f"{path} cannot be read", seen=reason, hint="noren check -c FILE") from exc
+        raise SettingsError(f"{path} cannot be read", seen=reason, hint="check its name, owner and mode") from exc
     if len(raw) > _LIMIT:
         raise SettingsError(f"{path} is larger than 1 MB", hint="is this the right file?")
     return _text(path, raw)
