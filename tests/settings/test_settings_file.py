@@ -359,6 +359,13 @@ def test_what_check_prints_is_a_file_that_means_the_same_and_has_no_secret(tmp_p
     assert again.apps["p"].strategy is Strategy.ROLLING
 
 
+@pytest.mark.parametrize("cluster", ['deployment = "w"\nrepair = true', 'replicas = 3\nenv_from = ["secret/s"]'])
+def test_what_check_prints_of_an_app_in_a_cluster_means_the_same(tmp_path: Path, cluster: str) -> None:
+    settings = loaded(tmp_path, f'[apps.k]\nimage = "registry.example/web:1"\n[apps.k.kubernetes]\n{cluster}\n')
+    (tmp_path / "again.toml").write_text(effective(settings))
+    assert load(tmp_path / "again.toml").apps == settings.apps
+
+
 def test_the_schema_knows_every_key_of_the_long_form() -> None:
     found = schema()
     app = found["$defs"]["AppTable"]

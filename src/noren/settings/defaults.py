@@ -19,6 +19,8 @@ FITS = {
     **dict.fromkeys(("image", "kubernetes"), ("kubernetes",)),
     "pull_requests": ("static", "process"),
 }
+# Of the table ``kubernetes``, by its mode.
+UNFIT = {"adopt": frozenset({"port", "replicas", "env_from", "route"}), "own": frozenset({"repair"})}
 _KINDS = frozenset(kind for kinds in FITS.values() for kind in kinds)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from noren.core.model import App, Kind
 from noren.core.source import WATCHED
-from noren.settings.defaults import unfit
+from noren.settings.defaults import UNFIT, unfit
 from noren.settings.document import items, table
 from noren.settings.model import Server, Settings
 from noren.settings.quantity import write_duration, write_size
@@ -56,6 +56,8 @@ def _app(app: App) -> Iterator[str]:
     values |= asdict(app.credentials) | {"env": dict(app.env)}
     if app.kind is Kind.STATIC:
         values["static"] |= {"cache_control": dict(app.static.cache_control)}
+    if app.kubernetes is not None:
+        values["kubernetes"] = {k: v for k, v in asdict(app.kubernetes).items() if k not in UNFIT[app.kubernetes.mode]}
     if app.pull_requests is not None:
         values["pull_requests"] = {k: v for k, v in asdict(app.pull_requests).items() if k not in _HIDDEN}
     yield from _lines(f"apps.{app.name}", values)

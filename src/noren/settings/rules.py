@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from noren.settings import document, hosts, quantity
-from noren.settings.defaults import FITS, kind_of, unfit
+from noren.settings.defaults import FITS, UNFIT, kind_of, unfit
 from noren.settings.document import items
 from noren.settings.document import table as document_table
 from noren.settings.positions import Path as Key
 
 Finding = tuple[Key, str]
+_UNFIT_WHY = {
+    "adopt": "fits only mode own: an adopted Deployment has its own",
+    "own": "fits only mode adopt: there is nothing to repair in an own Deployment",
+}
 
 
 def app(table: dict[str, Any]) -> Iterator[Finding]:
@@ -56,10 +60,8 @@ def _kubernetes(cluster: dict[str, Any]) -> Iterator[Finding]:
     mode = cluster.get("mode", "adopt" if "deployment" in cluster else "own")
     if mode == "adopt" and "deployment" not in cluster:
         yield ("kubernetes", "deployment"), "is missing: which Deployment is adopted?"
-    for key in sorted({"port", "replicas", "env_from", "route"} & cluster.keys() if mode == "adopt" else ()):
-        yield ("kubernetes", key), "fits only mode own: an adopted Deployment has its own"
-    if mode == "own" and "repair" in cluster:
-        yield ("kubernetes", "repair"), "fits only mode adopt: there is nothing to repair in an own Deployment"
+    for key in sorted(UNFIT.get(str(mode), frozenset()) & cluster.keys()):
+        yield ("kubernetes", key), _UNFIT_WHY[str(mode)]
     if mode == "adopt" and "checks" in cluster and "service" not in cluster:
         yield ("kubernetes", "service"), "is missing: the Service that checks go through"
 
