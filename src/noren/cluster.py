@@ -1,12 +1,14 @@
 """Brings together what apps in a cluster need: connections, images, and the ports of their kind.
 
 Called by daemon.py, and only when an app of this kind is set: connections and images need ``lightkube``, which the
-extra ``noren[kubernetes]`` brings, and take memory that nobody else shall pay for.
+extra ``noren[kubernetes]`` brings, and take memory that nobody else shall pay for. ``noren check`` asks for advice.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +16,19 @@ from typing import TYPE_CHECKING
 
 from noren.adapters.builder import Builds
 from noren.adapters.git import Git
-from noren.core.errors import HostError
+from noren.core.errors import HostError, OutsideError
 from noren.core.model import App, Kind
 
 if TYPE_CHECKING:
+    from noren.adapters.kubernetes import Clusters
     from noren.engine.ports import Builder, Probes, Proxy, Runner, Source
+
+
+_PATIENCE = 5.0  # seconds for a cluster that is only asked for advice
+_UNSEEN = (
+    "What cannot be seen from here: after SIGTERM an app must go on answering for a second or two, with",
+    "Connection: close. One that exits at once cuts what comes over connections that clients keep to its Service.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +48,37 @@ def needed(apps: dict[str, App]) -> bool:
     if found and importlib.util.find_spec("lightkube") is None:
         raise HostError("apps of kind kubernetes need lightkube", hint="pip install 'noren[kubernetes]'")
     return found
+
+
+async def advice(apps: Iterable[App]) -> list[str]:
+    """What would lose requests in the Deployments that are adopted, and the fix, as lines. Changes nothing."""
+    here = [app for app in apps if app.kind is Kind.KUBERNETES]
+    if not here:
+        return []
+    from noren.adapters.kubernetes import Clusters
+
+    async with Clusters() as clusters:
+        told = await asyncio.gather(*(_advised(clusters, app) for app in here))
+    return [line for lines in told for line in lines] + list(_UNSEEN)
+
+
+async def _advised(clusters: Clusters, app: App) -> list[str]:
+    from noren.adapters.kubernetes.clusters import cluster_of
+    from noren.adapters.kubernetes.repair import advice
+
+    settings = cluster_of(app)
+    if settings.mode != "adopt":
+        return []
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            deployment = await clusters.place(settings).read()
+    except TimeoutError:
+        return [f"{app.name}: its cluster did not answer within {_PATIENCE:g} s and was not examined"]
+    except OutsideError as exc:
+        return [f"{app.name}: its cluster was not examined: " + " ".join(f"{exc.what}: {exc.seen}".split())]
+    if deployment is None:
+        return [f"{app.name}: there is no Deployment {settings.deployment} in namespace {settings.namespace}"]
+    return list(advice(deployment, app, settings))
 
 
 async def connect(stack: AsyncExitStack, state: Path, git: Git, builds: Builds) -> Cluster:

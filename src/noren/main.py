@@ -43,12 +43,17 @@ class _Program:
         return asyncio.run(end_left(load(find(config, os.environ))))
 
     def check(self, config: str | None) -> str:
-        """The effective settings, without secrets."""
+        """The effective settings, without secrets, and what a cluster is asked about them, as comments."""
+        import asyncio
+
+        from noren.cluster import advice
         from noren.settings.effective import effective
         from noren.settings.file import load
         from noren.settings.location import find
 
-        return effective(load(find(config, os.environ)))
+        settings = load(find(config, os.environ))
+        told = asyncio.run(advice(settings.apps.values()))
+        return effective(settings) + "".join(f"\n# {line}" for line in told) + ("\n" if told else "")
 
     def schema(self) -> str:
         """The JSON Schema of the settings file."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import Any
 
 import pytest
 
+from noren.adapters.kubernetes.fields import merged
 from noren.adapters.kubernetes.marks import changed_by, is_ours, marked, shown
-from noren.adapters.kubernetes.render import adopted, merged, owned
-from noren.adapters.kubernetes.repair import patches, risks
+from noren.adapters.kubernetes.render import adopted, owned
+from noren.adapters.kubernetes.repair import advice, patches, risks
 from noren.adapters.kubernetes.saved import Manifest
 from noren.adapters.kubernetes.standing import Watcher
 from noren.adapters.kubernetes.traffic import shows
@@ -53,6 +56,16 @@ def test_a_badly_configured_deployment_has_every_risk_with_its_fix() -> None:
     assert str(found[2]) == (
         "web.lifecycle.preStop is absent: a pod ends while requests are still sent to it; set sleep.seconds: 5"
     )
+
+
+def test_the_advice_ends_with_one_command_that_mends_every_risk() -> None:
+    settings = Kubernetes(deployment="web", namespace="shop", mode="adopt")
+    first, *_, command = advice(bad_deployment(), release().app, settings)
+    assert "refused until it is mended" in first
+    words = shlex.split(command)
+    assert words[:-1] == ["kubectl", "-n", "shop", "patch", "deployment", "web", "--patch"]
+    mended = merged([bad_deployment(), json.loads(words[-1])])
+    assert list(advice(mended, release().app, settings)) == []
 
 
 def test_what_was_repaired_has_no_risk_left_and_is_set_again_by_the_next_release() -> None:

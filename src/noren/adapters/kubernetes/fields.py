@@ -1,10 +1,11 @@
-"""Reads fields of the API server's objects, which leave out what is empty.
+"""Reads and joins fields of the API server's objects, which leave out what is empty.
 
 Used by the pure functions beside this; objects stay the plain data that came.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 Json = dict[str, Any]
@@ -26,3 +27,27 @@ def items(thing: Json, *path: str) -> list[Json]:
 def selector(deployment: Json) -> str:
     """The labels of its pods, as a query."""
     return ",".join(f"{key}={value}" for key, value in table(deployment, "spec", "selector", "matchLabels").items())
+
+
+def merged(parts: Iterable[Json]) -> Json:
+    """One object of several; lists of named things are merged by name."""
+    result: Json = {}
+    for part in parts:
+        result = _merged(result, part)
+    return result
+
+
+def _merge(a: Any, b: Any) -> Any:
+    kind: str = type(a).__name__
+    if a is None or b is None:
+        return b if a is None else a
+    if kind == "dict":
+        return _merged(a, b)
+    if kind == "list":
+        items: list[Json] = [*a, *b]
+        return [merged(i for i in items if i["name"] == name) for name in dict.fromkeys(i["name"] for i in items)]
+    return b
+
+
+def _merged(a: Json, b: Json) -> Json:
+    return {key: _merge(a.get(key), b.get(key)) for key in {**a, **b}}

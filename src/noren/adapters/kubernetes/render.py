@@ -6,11 +6,9 @@ stays its owner's; an own app is whole: Deployment, Service, PodDisruptionBudget
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import ceil
-from typing import Any
 
-from noren.adapters.kubernetes.fields import Json
+from noren.adapters.kubernetes.fields import Json, merged
 from noren.adapters.kubernetes.marks import APP, container_of, marks
 from noren.adapters.kubernetes.repair import patches, readiness
 from noren.core.model import App, Kubernetes, Release
@@ -46,30 +44,6 @@ def owned(release: Release, rollout: int, settings: Kubernetes) -> Objects:
         objects += _routes(app, settings, settings.route)
     objects.append((_path("apis/apps/v1", settings, "deployments", name), _deployment(release, rollout, settings)))
     return objects
-
-
-def merged(parts: Iterable[Json]) -> Json:
-    """One object of several; lists of named things are merged by name."""
-    result: Json = {}
-    for part in parts:
-        result = _merged(result, part)
-    return result
-
-
-def _merge(a: Any, b: Any) -> Any:
-    kind: str = type(a).__name__
-    if a is None or b is None:
-        return b if a is None else a
-    if kind == "dict":
-        return _merged(a, b)
-    if kind == "list":
-        items: list[Json] = [*a, *b]
-        return [merged(i for i in items if i["name"] == name) for name in dict.fromkeys(i["name"] for i in items)]
-    return b
-
-
-def _merged(a: Json, b: Json) -> Json:
-    return {key: _merge(a.get(key), b.get(key)) for key in {**a, **b}}
 
 
 def _path(group: str, settings: Kubernetes, kind: str, name: str) -> str:

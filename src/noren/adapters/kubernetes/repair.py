@@ -1,17 +1,19 @@
 """What in an adopted Deployment would lose requests during an upgrade, and the fix.
 
-Pure: ``noren check`` tells the risks, the runner refuses a Deployment that has some or, with ``repair``, lays
+Pure: ``noren check`` tells the ``advice``, the runner refuses a Deployment that has some or, with ``repair``, lays
 the fixes into what it applies. Endpoints are taken out while SIGTERM is on its way, so zero loss needs all of it:
 no pod less at any time, no traffic before ready, serving on until taken out, and time to end.
 """
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
-from noren.adapters.kubernetes.fields import Json, items, table
+from noren.adapters.kubernetes.fields import Json, items, merged, table
 from noren.adapters.kubernetes.marks import POD, container_of, in_container, owns
 from noren.core.model import App, Kubernetes
 
@@ -46,6 +48,24 @@ def risks(deployment: Json, app: App, settings: Kubernetes) -> list[Risk]:
 def patches(deployment: Json, app: App, settings: Kubernetes) -> list[Json]:
     """What mends it: the fixes that are needed, and those that are ours already and would vanish if not set again."""
     return [fix.patch for fix in _fixes(deployment, app, settings) if fix.risk is not None or fix.ours]
+
+
+def advice(deployment: Json, app: App, settings: Kubernetes) -> Iterator[str]:
+    """The risks as lines for people, with the command that mends them all; none where there is none."""
+    found = [fix for fix in _fixes(deployment, app, settings) if fix.risk is not None]
+    if not found:
+        return
+    where = f"Deployment {settings.deployment} in namespace {settings.namespace}"
+    if settings.repair:
+        first = (
+            "the next release mends it. The pods that run now were started without: their end may cost requests once"
+        )
+    else:
+        first = "it is refused until it is mended, by you or with repair = true"
+    yield f"{app.name}: {where} would lose requests in an upgrade; {first}"
+    yield from (f"  {fix.risk}" for fix in found)
+    patch = json.dumps(merged(fix.patch for fix in found), separators=(",", ":"))
+    yield f"  kubectl -n {settings.namespace} patch deployment {settings.deployment} --patch {shlex.quote(patch)}"
 
 
 def _fixes(deployment: Json, app: App, settings: Kubernetes) -> Iterator[_Fix]:
