@@ -20,7 +20,7 @@ from tests.kubernetes.cluster.programs import build_small
 _SOURCE = Path(__file__).parent / "site"
 
 
-async def push(name: str, tag: str, *, host: str = REGISTRY, **behaviour: object) -> str:
+async def push(name: str, tag: str, *, command: str = "/site", **behaviour: object) -> str:
     """Build and push ``name:tag``; its digest. The behaviour is what ``site/main.go`` reads: version, start, …"""
     with tempfile.TemporaryDirectory() as work:
         program, told = Path(work) / "program", Path(work) / "told"
@@ -30,9 +30,9 @@ async def push(name: str, tag: str, *, host: str = REGISTRY, **behaviour: object
         (told / "behaviour.json").write_text(json.dumps({key: str(value) for key, value in behaviour.items()}))
         layout = Layout(Path(work) / "layout")
         layers = [write_layer(layout, program), write_layer(layout, told)]
-        compose(layout, nothing(), layers, {"Entrypoint": ["/site"], "ExposedPorts": {"8080/tcp": {}}})
+        compose(layout, nothing(), layers, {"Entrypoint": [command], "ExposedPorts": {"8080/tcp": {}}})
         registry = Registry()
         try:
-            return await registry.push(layout, Reference.parse(f"{host}/{name}:{tag}"))
+            return await registry.push(layout, Reference.parse(f"{REGISTRY}/{name}:{tag}"))
         finally:
             await registry.close()

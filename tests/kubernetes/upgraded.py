@@ -1,4 +1,4 @@
-"""Noren beside the cluster, following a tag: what the tests of adopting, failing and faults have in common.
+"""Noren beside the cluster, following a tag or commits: what the tests of adopting, failing and faults have in common.
 
 Used by the tests of this folder; runs in the network of the cluster.
 """
@@ -6,13 +6,16 @@ Used by the tests of this folder; runs in the network of the cluster.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.daemon import Daemon
+from tests.daemon import Daemon, Repository
 from tests.kubernetes import site_image
 from tests.kubernetes.cluster.files import REGISTRY
 from tests.kubernetes.workload import Namespace, deployment, namespace, node_port
@@ -21,9 +24,9 @@ SETTINGS = """
 [server]
 listen = ["127.0.0.1:{{port}}"]
 [apps.site]
-image = "{registry}/{image}:latest"
-triggers.poll = "1s"
-ready = {{ path = "/healthz", deadline = "20s" }}
+{source}
+triggers.poll = "{poll:g}s"
+ready = {{ path = "/healthz", deadline = "{deadline:g}s" }}
 verify.bake_time = "3s"
 drain = {{ requests = "3s", grace = "3s" }}
 [apps.site.kubernetes]
@@ -31,6 +34,15 @@ namespace = "{namespace}"
 deployment = "site"
 pre_stop = "3s"
 {more}
+"""
+TAG = 'image = "{registry}/{image}:latest"'
+COMMITS = """image = "{registry}/{image}"
+repo = "{repository}"
+build = "cp behaviour.json $NOREN_OUTPUT/"
+"""
+# The layer of a commit lies beside what the image says of itself: it hides the folder that it is laid on.
+ON_TOP = """base_image = "{registry}/{image}:latest"
+base_path = "/told"
 """
 
 
@@ -53,13 +65,42 @@ def badly_configured(name: str, port: int, *, replicas: int = 1) -> Iterator[Nam
 
 
 @contextmanager
-def upgraded(
-    folder: Path, here: Namespace, *, more: str = "repair = true", port: int | None = None
-) -> Iterator[Daemon]:
+def upgraded(folder: Path, here: Namespace, *, more: str = "repair = true", poll: float = 1.0) -> Iterator[Daemon]:
     """Noren, which has adopted the Deployment of ``here``."""
-    text = SETTINGS.format(registry=REGISTRY, image=here.name, namespace=here.name, more=more)
-    with Daemon(folder, text, port=port) as noren:
+    source = TAG.format(registry=REGISTRY, image=here.name)
+    text = SETTINGS.format(source=source, namespace=here.name, more=more, poll=poll, deadline=deadline)
+    with Daemon(folder, text) as noren:
         yield noren
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Noren, and the repository that it makes images of."""
+
+    noren: Daemon
+    repository: Repository
+    _versions: Iterator[int] = field(default_factory=count)
+
+    def commit(self, **behaviour: str) -> str:
+        """A new version of the app; the revision."""
+        told = {"version": f"commit {next(self._versions)}", **behaviour}
+        return self.repository.commit({"behaviour.json": json.dumps(told)})
+
+    def upgrade(self) -> None:
+        """Commit, and wait until that is kept."""
+        receipt = outcome(self.noren, self.commit())
+        assert receipt["outcome"] == "kept", receipt
+
+
+@contextmanager
+def committed(folder: Path, here: Namespace, *, more: str = "repair = true") -> Iterator[Committed]:
+    """The same, with images made from commits."""
+    repository = Repository(folder / "repository")
+    names = {"registry": REGISTRY, "image": here.name, "repository": repository.path}
+    more = f"{more}\n{ON_TOP.format(**names)}"
+    text = SETTINGS.format(source=COMMITS.format(**names), namespace=here.name, more=more, poll=1.0, deadline=20.0)
+    with Daemon(folder, text) as noren:
+        yield Committed(noren, repository)
 
 
 def outcome(noren: Daemon, revision: str, *, within: float = 90) -> dict[str, Any]:

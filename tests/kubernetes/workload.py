@@ -6,6 +6,7 @@ Used by the tests of this folder; runs in the network of the cluster.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,12 @@ class Namespace:
     def get(self, what: str) -> Object:
         """An object, or a list of them."""
         return json.loads(self.kubectl("get", what, "--output=json"))
+
+    def edit(self, what: str, program: str) -> None:
+        """kubectl edit, with sed for the editor."""
+        env = {**os.environ, "KUBE_EDITOR": f"sed -i -e '{program}'"}
+        argv = ["kubectl", f"--namespace={self.name}", "edit", what]
+        subprocess.run(argv, env=env, check=True, capture_output=True, timeout=60)
 
     def rolled_out(self, deployment: str, *, within: float = 120) -> None:
         """Wait until kubectl says that it is."""

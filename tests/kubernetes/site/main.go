@@ -1,19 +1,23 @@
 // Site is the web app of the Kubernetes tests. It answers with its version and misbehaves as it is told.
 //
-// What it is told is baked into its image as /behaviour.json; a variable NOREN_SITE_<KEY> of its environment wins.
+// What it is told is baked into its image as /behaviour.json, and a commit adds to it as /told/behaviour.json; a variable
+// NOREN_SITE_<KEY> of its environment wins.
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -76,19 +80,55 @@ func note(path string, line string) error {
 	return err
 }
 
+// parting says that the clients of kept-alive connections are asked to let go.
+var parting atomic.Bool
+
+// partingly tells them, with each answer once it is so.
+func partingly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if parting.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// end is what the app does at SIGTERM: "part" answers on with "Connection: close" for two seconds and then shuts down;
+// "shutdown" answers what it has and closes idle connections at once; anything else exits with requests in flight, as
+// most apps do.
+func end(server *http.Server, term string) {
+	switch term {
+	case "part":
+		parting.Store(true) // SetKeepAlivesEnabled(false) would close idle connections at once, which may be in use
+		time.Sleep(2 * time.Second)
+	case "shutdown":
+	default:
+		os.Exit(0)
+	}
+	server.Shutdown(context.Background())
+}
+
 func main() {
 	behaviour := read("/behaviour.json")
+	maps.Copy(behaviour, read("/told/behaviour.json"))
 	version, start := told(behaviour, "version"), told(behaviour, "start")
 	errorShare := number(told(behaviour, "errors"))
 	orders := os.Getenv("NOREN_SITE_ORDERS")
 	pod, _ := os.Hostname()
 
-	if term := told(behaviour, "term"); term == "serve" {
+	port := os.Getenv("PORT")
+	if port == "" {
+		port = "8080"
+	}
+	server := &http.Server{Addr: ":" + port, Handler: partingly(http.DefaultServeMux)}
+	gone := make(chan struct{})
+	term := told(behaviour, "term")
+	if term == "serve" {
 		signal.Ignore(syscall.SIGTERM)
 	} else {
 		ended := make(chan os.Signal, 1)
 		signal.Notify(ended, syscall.SIGTERM)
-		go func() { <-ended; os.Exit(0) }() // at once, with requests in flight: what most apps do
+		go func() { <-ended; end(server, term); close(gone) }()
 	}
 	held := seize(int(number(told(behaviour, "memory_mb"))))
 	time.Sleep(time.Duration(number(told(behaviour, "start_after")) * float64(time.Second)))
@@ -129,10 +169,9 @@ func main() {
 		answer(w, map[string]string{"id": asked.ID})
 	})
 
-	port := os.Getenv("PORT")
-	if port == "" {
-		port = "8080"
-	}
 	log.Printf("site %s: listening on port %s, holding %d MB", version, port, len(held)>>20)
-	log.Fatal(http.ListenAndServe(":"+port, nil))
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		log.Fatal(err)
+	}
+	<-gone
 }

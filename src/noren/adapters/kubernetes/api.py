@@ -27,6 +27,7 @@ JSON_PATCH = "application/json-patch+json"
 _TIMEOUT = 15.0  # seconds for one answer
 _PATIENCE = 5.0  # seconds in which a request that may yet succeed is tried again
 _FIRST_PAUSE, _LAST_PAUSE = 0.2, 2.0
+_FORMER = 2  # clients kept after they were refused: requests and watches of others may still use them
 _SILENCE = 120.0  # seconds without a line in which a watch is dead: bookmarks come every minute
 
 
@@ -36,6 +37,7 @@ class Api:
     def __init__(self, kubeconfig: str | None, context: str | None) -> None:
         self._kubeconfig, self._context = kubeconfig, context
         self._client: httpx2.AsyncClient | None = None
+        self._former: list[httpx2.AsyncClient] = []
 
     async def get(self, path: str, *, patience: float = _PATIENCE, **params: str) -> Json:
         """An object or a list."""
@@ -65,7 +67,9 @@ class Api:
             answer = await client.send(request, stream=True)
             try:
                 if answer.is_error:
-                    raise _refused("watch", path, answer.status_code, await answer.aread())
+                    refused = _refused("watch", path, answer.status_code, await answer.aread())
+                    await self._renew(refused)
+                    raise refused
                 async for line in answer.aiter_lines():
                     yield _event(path, line)
             finally:
@@ -75,8 +79,10 @@ class Api:
 
     async def close(self) -> None:
         """End the connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        clients, self._client, self._former = [*self._former, self._client], None, []
+        for client in clients:
+            if client is not None:
+                await client.aclose()
 
     async def _answer(
         self,
@@ -95,8 +101,7 @@ class Api:
             except ApiFault as exc:
                 if not exc.passing or time.monotonic() + pause > until:
                     raise
-                if exc.status == 401:
-                    await self._renew()
+                await self._renew(exc)
             await asyncio.sleep(pause)
             pause = min(_LAST_PAUSE, pause * 2)
 
@@ -114,11 +119,14 @@ class Api:
             raise _refused(method, path, answer.status_code, answer.content)
         return answer.content
 
-    async def _renew(self) -> None:
-        """The credentials were refused: read them again."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose()
+    async def _renew(self, refused: ApiFault) -> None:
+        """Read the credentials again where they were what was refused."""
+        if refused.status != 401 or self._client is None:
+            return
+        self._former.append(self._client)
+        self._client = None
+        if len(self._former) > _FORMER:
+            await self._former.pop(0).aclose()
 
     def _connected(self) -> httpx2.AsyncClient:
         if self._client is None:

@@ -78,5 +78,6 @@ async def _checked(app: App, place: Place, url: str, judged: str) -> ProbeAnswer
                 ok=False, url=url, status=exc.status, body=exc.seen[:200], judged=judged,
                 problem=f"{path} through Service {service} answered {exc.status}",
             )  # fmt: skip
-    checks = f", {len(settings.checks)} checks good" if settings.checks else ""
+    number = len(settings.checks)
+    checks = f", {number} check{'' if number == 1 else 's'} good" if number else ""
     return ProbeAnswer(ok=True, url=url, judged=judged + checks)

@@ -1,0 +1,102 @@
+"""An API server that is away, slow, or answers nonsense delays a rollout: it changes no outcome and doubles nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import Daemon
+from tests.kubernetes.api_proxy import ApiProxy, Fault, api_proxy
+from tests.kubernetes.upgraded import badly_configured, outcome, pushed, receipts, upgraded
+from tests.kubernetes.workload import Namespace
+from tests.proofs.claim import claim
+
+FAULTS = {
+    "away": (Fault(away=True), 30.0),
+    "slow": (Fault(delay=5.0), 30.0),
+    "conflict": (Fault(status=409, to="PATCH"), 8.0),
+    "forgotten": (Fault(forgotten=True), 8.0),
+    "gone": (Fault(status=410, to="GET"), 8.0),
+    "error": (Fault(status=500), 8.0),
+    "unheard": (Fault(status=500, to="PATCH", after=True), 8.0),
+}
+MOMENTS = {"before": "a rollout begins", "amid": "its pods start"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Noren behind the proxy, which has upgraded once already."""
+
+    noren: Daemon
+    here: Namespace
+    proxy: ApiProxy
+
+    def upgrade(self, name: str, moment: str) -> float:
+        """With this fault from that moment on; seconds from the push to the verdict."""
+        fault, seconds = FAULTS[name]
+        began = time.monotonic()
+        if moment == "before":
+            self.proxy.misbehave(fault)
+        revision = pushed(self.here.name, version=f"{name} {moment}", start_after=1)
+        if moment == "amid":
+            self.noren.until(lambda: revision in self.image(), "the Deployment was changed")
+            self.proxy.misbehave(fault)
+        time.sleep(seconds)
+        self.proxy.misbehave(Fault())
+        receipt = outcome(self.noren, revision)
+        assert receipt["outcome"] == "kept", receipt
+        assert revision in self.image()
+        return time.monotonic() - began
+
+    def sets(self) -> set[str]:
+        return {each["metadata"]["name"] for each in self.here.get("replicasets")["items"]}
+
+    def image(self) -> str:
+        spec = self.here.get("deployment/site")["spec"]["template"]["spec"]
+        return str(spec["containers"][0]["image"])
+
+
+@contextmanager
+def kept(name: str, port: int, folder: Path) -> Iterator[Kept]:
+    with badly_configured(name, port) as here, api_proxy() as (proxy, at):
+        config = proxy.kubeconfig(folder, at)
+        with upgraded(folder, here, more=f'repair = true\nkubeconfig = "{config}"') as noren:
+            assert outcome(noren, pushed(name, version="1"))["outcome"] == "kept"
+            yield Kept(noren, here, proxy)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "names", [("unheard",), pytest.param(tuple(FAULTS), marks=(pytest.mark.slow, pytest.mark.timeout(1200)))]
+)
+def test_a_fault_of_the_api_server_delays_and_doubles_nothing(
+    cluster: Path, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    with kept(f"faults-{len(names)}", 30040 + len(names), tmp_path) as it:
+        for done, (name, moment) in enumerate([(n, m) for n in names for m in MOMENTS], start=1):
+            refused, before = it.proxy.refused, it.sets()
+            seconds = it.upgrade(name, moment)
+            assert len(it.sets() - before) == 1, "a template was applied that no release is"
+            assert len(receipts(it.noren)) == 1 + done  # what was found serving has none
+            told = f"{it.proxy.refused - refused} requests refused"
+            claim(f"API server {name} when {MOMENTS[moment]}", f"kept {seconds:.1f} s after the push, {told}")
+
+
+@pytest.mark.timeout(180)
+def test_a_token_that_expires_is_read_again(cluster: Path, tmp_path: Path) -> None:
+    with kept("token", 30049, tmp_path) as it:
+        port = int((tmp_path / "kubeconfig").read_text().partition("127.0.0.1:")[2].partition('"')[0])
+        it.proxy.token = "second"
+        it.proxy.misbehave(Fault(forgotten=True))  # watches begin anew, and so meet the refusal
+        it.proxy.misbehave(Fault())
+        revision = pushed("token", version="2")
+        it.noren.until(lambda: it.proxy.refused > 3, "the old token was refused")
+        it.proxy.kubeconfig(tmp_path, port)
+        receipt = outcome(it.noren, revision)
+        assert receipt["outcome"] == "kept", receipt
+        claim("a token that expired", f"{it.proxy.refused} requests refused, kept after it was renewed")
