@@ -256,6 +256,12 @@ async def _write(place: Place, manifest: Manifest, seen: Json | None) -> Json:
         raise ApiFault(f"the Deployment {place.name} is gone, and with it what {manifest.app} was", 404)
     version = seen["metadata"]["resourceVersion"]
     test: Json = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
-    return await place.api.patch(
-        place.path, [test, {"op": "replace", "path": "/spec/template", "value": manifest.template}]
-    )
+    try:
+        return await place.api.patch(
+            place.path, [test, {"op": "replace", "path": "/spec/template", "value": manifest.template}]
+        )
+    except ApiFault as exc:
+        if exc.status != 422:
+            raise
+        # A test that fails: it changed since it was read, by the pods' status or by this patch, whose answer was lost.
+        raise ApiFault(f"the Deployment {place.name} changed meanwhile", 409, seen=exc.seen) from exc
