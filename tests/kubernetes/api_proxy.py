@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import socketserver
 import ssl
@@ -28,8 +29,8 @@ _BLOCK = 65536
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """``away``: connections are refused and cut. ``delay``: seconds before a request goes on. ``status``: answered so
-    to requests whose line begins with ``to``, ``after`` they were carried out or instead of it. ``forgotten``: each
-    watch is told in its stream that its version is gone.
+    to requests whose line matches ``to``, ``after`` they were carried out or instead of it; ``once``: to the first.
+    ``forgotten``: each watch is told in its stream that its version is gone.
     """
 
     away: bool = False
@@ -37,6 +38,7 @@ class Fault:
     status: int | None = None
     to: str = ""
     after: bool = False
+    once: bool = False
     forgotten: bool = False
 
 
@@ -90,7 +92,9 @@ class ApiProxy:
             status = {"kind": "Status", "status": "Failure", "code": 410, "message": "too old resource version"}
             event = json.dumps({"type": "ERROR", "object": status}).encode() + b"\n"
             return client.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + event)
-        wrong = fault.status is not None and line.startswith(fault.to)
+        wrong = fault.status is not None and re.match(fault.to, line) is not None
+        if wrong and fault.once:
+            self._fault = Fault()
         if not wrong or fault.after:
             self.told.append(line)
             self._carry_out(client, head, body, quietly=wrong)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.kubernetes.upgraded import badly_configured, outcome, pushed, receipts, upgraded
 from tests.kubernetes.workload import Namespace
 
@@ -13,6 +15,7 @@ def pods(here: Namespace) -> set[str]:
     return {p["metadata"]["name"] for p in here.get("pods")["items"] if "deletionTimestamp" not in p["metadata"]}
 
 
+@pytest.mark.timeout(180)
 def test_a_deployment_is_adopted_mended_upgraded_and_sent_back(cluster: Path, tmp_path: Path) -> None:
     with badly_configured("adopt", 30010) as here, upgraded(tmp_path, here) as noren:
         first = noren.status("site")
@@ -48,3 +51,16 @@ def test_a_deployment_is_adopted_mended_upgraded_and_sent_back(cluster: Path, tm
         newest = pushed("adopt", version="3")
         assert outcome(noren, newest)["outcome"] == "kept"
         assert len(receipts(noren)) == 4  # the first pins what was found
+
+
+@pytest.mark.timeout(180)
+def test_a_first_release_that_cannot_run_is_sent_back_to_what_was_found(cluster: Path, tmp_path: Path) -> None:
+    with badly_configured("first", 30011) as here:
+        found, there = here.get("deployment/site")["spec"]["template"], pods(here)
+        bad = pushed("first", version="first", start="crash")
+        with upgraded(tmp_path, here) as noren:
+            receipt = outcome(noren, bad)
+            assert (receipt["outcome"], receipt["from_release"]) == ("rolled_back", 1)
+            assert here.get("deployment/site")["spec"]["template"] == found
+            assert there <= pods(here)
+            assert outcome(noren, pushed("first", version="second"))["outcome"] == "kept"

@@ -100,3 +100,20 @@ def test_a_token_that_expires_is_read_again(cluster: Path, tmp_path: Path) -> No
         receipt = outcome(it.noren, revision)
         assert receipt["outcome"] == "kept", receipt
         claim("a token that expired", f"{it.proxy.refused} requests refused, kept after it was renewed")
+
+
+@pytest.mark.timeout(180)
+def test_a_way_back_whose_answer_was_lost_is_gone_once(cluster: Path, tmp_path: Path) -> None:
+    with badly_configured("lost-answer", 30048) as here, api_proxy() as (proxy, at):
+        found = here.get("deployment/site")["spec"]["template"]
+        bad = pushed(here.name, version="lost answer", start="crash")
+        config = proxy.kubeconfig(tmp_path, at)
+        with upgraded(tmp_path, here, more=f'repair = true\nkubeconfig = "{config}"') as noren:
+            noren.until(lambda: noren.status("site")["phase"] == "shifting", "traffic moves")
+            noren.until(lambda: any("fieldManager" in line and "dryRun" not in line for line in proxy.told), "it moved")
+            proxy.misbehave(Fault(status=500, to=r"PATCH (?!.*dryRun)", after=True, once=True))
+            receipt = outcome(noren, bad)
+        assert receipt["outcome"] == "rolled_back", receipt
+        assert here.get("deployment/site")["spec"]["template"] == found
+        assert proxy.refused == 1
+        claim("the answer to the way back was lost", "gone once, read again")

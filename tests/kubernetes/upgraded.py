@@ -65,7 +65,9 @@ def badly_configured(name: str, port: int, *, replicas: int = 1) -> Iterator[Nam
 
 
 @contextmanager
-def upgraded(folder: Path, here: Namespace, *, more: str = "repair = true", poll: float = 1.0) -> Iterator[Daemon]:
+def upgraded(
+    folder: Path, here: Namespace, *, more: str = "repair = true", poll: float = 1.0, deadline: float = 20.0
+) -> Iterator[Daemon]:
     """Noren, which has adopted the Deployment of ``here``."""
     source = TAG.format(registry=REGISTRY, image=here.name)
     text = SETTINGS.format(source=source, namespace=here.name, more=more, poll=poll, deadline=deadline)
