@@ -156,6 +156,7 @@ WAYS = (
         upgrading=restarting, behaviour=PARTS, container=GOOD, spec=GOOD_SPEC,
     ),
     Way(name="Noren with repair, its first upgrade", upgrading=adopting, times=1),
+    Way(name="the same, and the app says Connection: close", upgrading=adopting, behaviour=PARTS, times=1),
     Way(name="Noren with repair, those after it", upgrading=committing, times=10, pause=1.0),
 )  # fmt: skip
 
