@@ -28,7 +28,7 @@ triggers.poll = "1s"
 ready = {{ path = "/healthz", deadline = "30s" }}
 verify.bake_time = "3s"
 drain = {{ requests = "3s", grace = "3s" }}
-env = {{ NOREN_SITE_GREETING = "hello" }}
+env = {{ GREETING = "hello" }}
 [apps.site.kubernetes]
 namespace = "{image}"
 pre_stop = "3s"
