@@ -79,7 +79,7 @@ faults: install
 	@$(BIN)/pytest -s -m slow --timeout=3600 tests/proofs/test_faults.py tests/proofs/test_kills.py tests/proofs/test_proxy_upgrades.py $(ARGS)
 
 bench-kubernetes: install
-	@$(BIN)/python -m tests.kubernetes.cluster -- $(abspath $(BIN))/python -m tests.kubernetes.baseline
+	@$(BIN)/python -m tests.kubernetes.cluster -- $(abspath $(BIN))/python -m tests.kubernetes.baseline $(ARGS)
 
 prove: install
 	@$(BIN)/python -m tests.campaign --requests 300000 --rollouts 200 $(ARGS)

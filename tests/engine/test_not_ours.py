@@ -68,6 +68,22 @@ def test_what_serves_is_looked_for_again_when_it_could_not_be_seen_at_the_start(
     run(scenario())
 
 
+def test_nothing_is_released_while_what_serves_cannot_be_seen_for_there_would_be_no_way_back() -> None:
+    async def scenario() -> None:
+        world = World()
+        _serving(world)
+        world.runner.trouble.errors["found"] = [OutsideError("the API server does not answer")] * 3
+        world.source.push(API, "bad")
+        world.probes.bad[2] = ProbeAnswer(ok=False, url="u", problem="answered 500")
+        async with started(world) as host:
+            await asyncio.sleep(150)
+            assert host.loops["api"].book.record.active.release == 1
+            assert outcomes(world) == [(2, "aborted")]
+            await kept(world, host, "good")
+
+    run(scenario())
+
+
 def test_what_somebody_else_changes_is_said_and_left_alone() -> None:
     async def scenario() -> None:
         world = World()

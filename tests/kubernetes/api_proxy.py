@@ -53,8 +53,9 @@ class ApiProxy:
         self.refused = 0
         self._fault = Fault()
         self._upstream = urlsplit(cluster["server"])
+        self._authority = Path(cluster["certificate-authority"])
         self._admin = config["users"][0]["user"]["token"]
-        self._context = ssl.create_default_context(cafile=cluster["certificate-authority"])
+        self._context = ssl.create_default_context(cafile=self._authority)
         self._open: set[socket.socket] = set()
 
     def misbehave(self, fault: Fault) -> None:
@@ -68,7 +69,7 @@ class ApiProxy:
     def kubeconfig(self, folder: Path, port: int) -> Path:
         """A kubeconfig with the token that is known now."""
         file = folder / "kubeconfig"
-        file.write_text(kubeconfig(f"http://127.0.0.1:{port}", self.token, folder / "none"))
+        file.write_text(kubeconfig(f"http://127.0.0.1:{port}", self.token, self._authority))
         return file
 
     def serve(self, client: socket.socket) -> None:

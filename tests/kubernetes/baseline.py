@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -189,11 +190,13 @@ async def loaded(port: int, upgrade: Upgrade, times: int, pause: float) -> Ledge
         return await run.stop()
 
 
-async def main() -> None:
+async def main(rows: list[int]) -> None:
+    """All rows, or those with these numbers, from 1."""
     print(HEAD, flush=True)
-    for number, way in enumerate((*WAYS, NOREN)):
-        print(await measure(way, 30100 + number), flush=True)
+    for number, way in enumerate((*WAYS, NOREN), start=1):
+        if not rows or number in rows:
+            print(await measure(way, 30100 + number), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main([int(row) for row in sys.argv[1:]]))

@@ -16,18 +16,19 @@ from noren.core.verdict import Outcome
 from noren.engine.shared import Shared
 
 
-async def take_over(shared: Shared) -> None:
-    """Once for an app without releases. The turn is ours."""
+async def take_over(shared: Shared) -> bool:
+    """Once for an app without releases; whether it is known now what serves. The turn is ours."""
     book = shared.book
     if book.record.releases or book.record.active is not None or book.rollout is not None:
-        return
+        return True
     try:
         found = await shared.ports.runners[book.app.kind].found(book.app)
     except OutsideError as exc:
         await book.save(notes=[book.note("fault", f"what serves already cannot be seen: {exc}")])
-        return
+        return False
     if found is not None:
         await _taken_over(shared, found)
+    return True
 
 
 async def _taken_over(shared: Shared, found: Found) -> None:

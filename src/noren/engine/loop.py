@@ -23,7 +23,7 @@ from noren.core.quarantine import find
 from noren.core.record import AppRecord, Note, Record, ReleaseRecord, RetiringRecord, RolloutRecord
 from noren.core.retire import RetirePhase, Retiring, Running
 from noren.core.rollout import Rollout, RolloutKind, step
-from noren.core.schedule import BURST, QUIET, Wanted, consider
+from noren.core.schedule import BURST, QUIET, Wanted, consider, retry_delay
 from noren.core.timetable import NAP, moment, rfc3339
 from noren.core.traffic import Observation
 from noren.core.window import opens
@@ -175,7 +175,9 @@ class AppLoop:
     async def upgrade(self, wanted: Wanted) -> None:
         """Begin the rollout of a revision with the settings of now. The turn is ours."""
         book = self.book
-        await take_over(self.shared)
+        if not await take_over(self.shared):
+            await self._later(wanted)  # it would have nothing to go back to
+            return
         record = replace(book.record, releases=book.record.releases + 1, wanted=None)
         rebuilt = wanted.rebuilt or self._built_last(wanted.revision)
         rollout = self.rollout(RolloutKind.UPGRADE, record.releases, wanted.revision, wanted.trigger)
@@ -188,6 +190,11 @@ class AppLoop:
             rebuilt=rebuilt,
         )
         await self.begin(rollout, record, release, wanted=wanted)
+
+    async def _later(self, wanted: Wanted) -> None:
+        again = replace(wanted, attempt=wanted.attempt + 1)
+        await self.book.save(replace(self.book.record, wanted=again))
+        self.tasks.spawn("retry", f"{self.book.app.name}: retry", self._retry, retry_delay(again.attempt))
 
     def _built_last(self, revision: str) -> str | None:
         """What is active was built again since its commit: the same revision is not to go back to its first build."""
