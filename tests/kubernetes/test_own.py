@@ -111,5 +111,5 @@ def test_an_own_app_that_answers_its_checks_badly_is_sent_back(cluster: Path, tm
         receipt = outcome(noren, pushed("checked", version="2", errors="1"))
         assert receipt["outcome"] == "rolled_back", receipt
         assert "/ through Service site answered 500" in receipt["reason"]
-        answered = here.kubectl("get", "--raw", "/api/v1/namespaces/checked/services/site/proxy/")
+        answered = here.kubectl("get", "--raw", "/api/v1/namespaces/checked/services/site:80/proxy/")
         assert json.loads(answered)["version"] == "1"

@@ -13,7 +13,7 @@ import time
 from noren.adapters.kubernetes.clusters import Place, cluster_of
 from noren.adapters.kubernetes.evidence import explained
 from noren.adapters.kubernetes.fault import ApiFault
-from noren.adapters.kubernetes.fields import Json, selector
+from noren.adapters.kubernetes.fields import Json, items, selector
 from noren.adapters.kubernetes.marks import changed_by
 from noren.adapters.kubernetes.standing import Standing, Watcher
 from noren.adapters.kubernetes.traffic import Target, Templates, still
@@ -68,9 +68,8 @@ async def _checked(app: App, place: Place, url: str, judged: str) -> ProbeAnswer
     settings = cluster_of(app)
     service = settings.service or settings.deployment
     for path in settings.checks:
-        asked = f"{place.core('services')}/{service}/proxy{path}"
         try:
-            await place.api.text(asked)
+            await place.api.text(f"{await _proxied(place, service)}{path}")
         except ApiFault as exc:
             if exc.status in (0, 401, 403, 429):
                 raise
@@ -81,3 +80,11 @@ async def _checked(app: App, place: Place, url: str, judged: str) -> ProbeAnswer
     number = len(settings.checks)
     checks = f", {number} check{'' if number == 1 else 's'} good" if number else ""
     return ProbeAnswer(ok=True, url=url, judged=judged + checks)
+
+
+async def _proxied(place: Place, service: str) -> str:
+    """Where the API server passes requests on. Without a port it finds no endpoint where the port has a name."""
+    found = await place.api.get(f"{place.core('services')}/{service}")
+    ports = items(found, "spec", "ports")
+    port = f":{ports[0]['port']}" if ports else ""
+    return f"{place.core('services')}/{service}{port}/proxy"
