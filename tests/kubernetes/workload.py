@@ -38,8 +38,8 @@ class Namespace:
         self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", given=given)
 
     def get(self, what: str) -> Object:
-        """An object, or a list of them."""
-        return json.loads(self.kubectl("get", what, "--output=json"))
+        """An object, or a list of them, and who manages their fields."""
+        return json.loads(self.kubectl("get", what, "--output=json", "--show-managed-fields"))
 
     def edit(self, what: str, program: str) -> None:
         """kubectl edit, with sed for the editor."""
