@@ -14,7 +14,7 @@ from tests.daemon import Daemon
 from tests.kubernetes.api_proxy import ApiProxy, Fault, api_proxy
 from tests.kubernetes.upgraded import badly_configured, outcome, pushed, receipts, upgraded
 from tests.kubernetes.workload import Namespace
-from tests.proofs.claim import claim
+from tests.proofs.claim import claim, sized
 
 FAULTS = {
     "away": (Fault(away=True), 30.0),
@@ -77,10 +77,7 @@ def kept(name: str, port: int, folder: Path) -> Iterator[Kept]:
             yield Kept(noren, here, proxy)
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "names", [("unheard",), pytest.param(tuple(FAULTS), marks=(pytest.mark.slow, pytest.mark.timeout(1200)))]
-)
+@sized("names", ("unheard",), tuple(FAULTS), seconds=180)
 def test_a_fault_of_the_api_server_delays_and_doubles_nothing(
     cluster: Path, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
