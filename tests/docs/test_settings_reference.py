@@ -28,6 +28,10 @@ run = "x"
 repo = "r"
 image = "registry.example/cluster"
 [apps.cluster.kubernetes]
+[apps.adopted]
+image = "registry.example/adopted:latest"
+[apps.adopted.kubernetes]
+deployment = "adopted"
 """
 SAID_IN_MINIMAL = {"repo", "hosts", "run", "kind", "image", "kubernetes.deployment"}
 CREDENTIALS = {"ssh_key_file", "known_hosts_file", "token_env"}
@@ -79,7 +83,7 @@ def _defaults(key: str, shown: dict[str, Any]) -> Iterator[object]:
     )
     *tables_above, last = key.split(".")
     if "kubernetes" in tables_above:
-        places = [shown["apps"]["cluster"]]
+        places = [shown["apps"]["adopted" if last == "repair" else "cluster"]]
     for place in places:
         table: dict[str, Any] = place
         for name in tables_above:
