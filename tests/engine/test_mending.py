@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from noren.core.errors import OutsideError, ReleaseError, TrafficError, UsageError
-from noren.core.model import Strategy, Verify
+from noren.core.model import Instance, Strategy, Verify
 from noren.core.phase import Phase
 from noren.core.record import QuarantineRecord
 from noren.engine import command
@@ -93,6 +93,35 @@ def test_what_a_start_cannot_end_is_ended_though_noren_is_killed_meanwhile() -> 
             active = host.loops["api"].book.record.active
             assert active and [i.id for i in active.instances] == list(world.runner.alive)
             assert not host.loops["api"].book.record.left
+
+    run(main())
+
+
+def test_an_app_can_be_removed_although_an_earlier_instance_of_it_cannot_be_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        world = MoodyWorld()
+        world.push(API, Nature.GOOD)
+        async with started(world) as host:
+            await asyncio.sleep(150)
+            world.runner.kill(world.runner.of(1)[0])
+            await until(lambda: bool(world.runner.alive))
+        world.runner.trouble.errors["stop"] = [OutsideError("stuck in the kernel")]
+        async with started(world) as host:
+            await until(lambda: bool(host.loops["api"].book.record.left))
+            (stuck,) = host.loops["api"].book.record.left
+            ended = world.runner.stop
+
+            async def stop(instance: Instance, grace: float) -> None:
+                if instance.id == stuck.id:
+                    raise OutsideError("stuck in the kernel")
+                await ended(instance, grace)
+
+            monkeypatch.setattr(world.runner, "stop", stop)
+            await host.change({})
+            assert not host.loops and set(world.runner.alive) <= {stuck.id}
+            assert any(f"{stuck.id} is still there" in line["text"] for line in world.ledger.lines)
 
     run(main())
 

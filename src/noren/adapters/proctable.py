@@ -29,11 +29,11 @@ class Row:
 
 
 def row(pid: int) -> Row | None:
-    """The process with this pid, None when there is none."""
+    """The process with this pid, None when there is none; raises OSError when that cannot be told."""
     try:
         # The command in parentheses may hold spaces and parentheses itself.
         fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     dead = fields[0] in "ZX" and int(fields[17]) <= 1  # state, threads
     return Row(pid, int(fields[1]), int(fields[3]), int(fields[19]), dead)
@@ -42,8 +42,9 @@ def row(pid: int) -> Row | None:
 def rows() -> Iterator[Row]:
     """Every process that can be seen."""
     for entry in _PROC.iterdir():
-        if entry.name.isdigit() and (found := row(int(entry.name))):
-            yield found
+        with suppress(OSError):
+            if entry.name.isdigit() and (found := row(int(entry.name))):
+                yield found
 
 
 def environment(pid: int) -> dict[str, str]:

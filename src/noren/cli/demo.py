@@ -10,7 +10,10 @@ from noren.cli.connection import program
 @click.command()
 @click.option("--once", is_flag=True, help="End by itself, with an exit code, instead of running until Ctrl-C.")
 @click.option(
-    "--since", type=float, metavar="SECONDS", help="Count the time to the first page from this second (date +%s)."
+    "--since",
+    type=float,
+    metavar="SECONDS",
+    help="Count the time to the first page from this second since boot (/proc/uptime).",
 )
 @click.pass_context
 def command(ctx: click.Context, once: bool, since: float | None) -> None:

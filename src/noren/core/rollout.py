@@ -132,9 +132,6 @@ def step(rollout: Rollout, event: e.Event, now: float) -> Advance:
     return handler(rollout, event, now)
 
 
-# --- before traffic ---------------------------------------------------------------------------
-
-
 def _begin(r: Rollout, _: e.Begun, now: float) -> Advance:
     if r.running is not None:
         planned = (Step(start=0, weight=1.0, old=len(r.old.instances) if r.old else 0),)
@@ -218,9 +215,6 @@ def _last(r: Rollout, *, hinted: bool = True) -> str:
     return f"{answer.url} {answer.problem or 'was good, but not often enough in a row'}{body}{hint}"
 
 
-# --- moving traffic ---------------------------------------------------------------------------
-
-
 def _shift(r: Rollout, _: float) -> Advance:
     return replace(r, phase=Phase.SHIFTING, deadline=None), [Shift(r.steps[r.done].weight)]
 
@@ -242,9 +236,6 @@ def _all_good(r: Rollout, now: float) -> tuple[tuple[str, Health], ...]:
 
 def _shift_failed(r: Rollout, event: e.ShiftFailed, now: float) -> Advance:
     return _give_up(r, event.reason, now, _fault(event.own_fault))
-
-
-# --- the verdict ------------------------------------------------------------------------------
 
 
 def _observed(r: Rollout, event: e.Observed, now: float) -> Advance:
@@ -297,9 +288,6 @@ def _note(r: Rollout, event: e.Probed, now: float) -> Rollout:
     else:
         health[event.instance] = replace(before, good=0, bad=before.bad + 1)
     return replace(r, health=tuple(health.items()))
-
-
-# --- giving up --------------------------------------------------------------------------------
 
 
 def _give_up(r: Rollout, reason: str, now: float, fault: Fault = Fault.OWN) -> Advance:
@@ -363,9 +351,6 @@ def _stuck(r: Rollout, event: e.GoBackFailed, _: float) -> Advance:
     cause = r.verdict.reason if r.verdict else ""
     verdict = Verdict(outcome=Outcome.STUCK, reason=f"{event.reason}, while rolling back because {cause}")
     return replace(r, phase=Phase.STUCK, verdict=verdict), []
-
-
-# --- after a restart of Noren -----------------------------------------------------------------
 
 
 def _resume_queued(r: Rollout, event: e.Resumed, now: float) -> Advance:

@@ -43,9 +43,9 @@ WORDS = {
 async def tell(console: Console, *, once: bool, began: float | None = None) -> int:
     """The whole story; the exit code: 1 when an upgrade lost a request or a commit ended otherwise than it must.
 
-    ``began`` (seconds of the epoch): when whoever asked for the demo did so, if that was before now.
+    ``began`` (seconds since boot): when whoever asked for the demo did so, if that was before now.
     """
-    began = began or time.time()
+    began = began or time.clock_gettime(time.CLOCK_BOOTTIME)
     _end_on_signals()
     with tempfile.TemporaryDirectory(prefix="noren-demo-") as folder:
         team = Team(Path(folder), port := free_port())
@@ -87,9 +87,8 @@ class _Story:
         self._print(self._team.documentation.told)
         self._print("Noren builds the first commit of each and brings it up.")
         await self._served("website")
-        self._print(
-            f"The first page was served {time.time() - began:.1f} s after the demo was asked for.", style="bold"
-        )
+        took = time.clock_gettime(time.CLOCK_BOOTTIME) - began
+        self._print(f"The first page was served {took:.1f} s after the demo was asked for.", style="bold")
         for app in APPS:
             await self._settled(app, 1)
         self.addresses()

@@ -40,8 +40,6 @@ class Desk:
         self._stop = stop
         self._variable = variable
 
-    # --- reads ------------------------------------------------------------------------------
-
     async def status(self) -> list[Json]:
         """Every app."""
         return [
@@ -134,8 +132,6 @@ class Desk:
                 return {k: receipt[k] for k in ("rollout", "release", "revision", "outcome", "reason")}
             rollout += 1
 
-    # --- webhooks ---------------------------------------------------------------------------
-
     def secret(self, app: str) -> str:
         """The secret of an app's webhook, from the daemon's environment."""
         name = self._host.loop(app).book.app.webhook.secret_env
@@ -148,8 +144,6 @@ class Desk:
     async def hint(self, app: str, delivery: str | None) -> None:
         """Look at the app's repository soon."""
         await self._host.hint(app, delivery)
-
-    # --- acts -------------------------------------------------------------------------------
 
     async def deploy(self, app: str, revision: str | None, by: str) -> int:
         """Release a revision, or the tip of the branch."""

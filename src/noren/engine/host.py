@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 
-from noren.core.errors import NorenError, TrafficError, UsageError
+from noren.core.errors import NorenError, OutsideError, TrafficError, UsageError
 from noren.core.forge import PullRequest
-from noren.core.model import App, Routing, Triggers, Webhook, build_key, settings_digest
+from noren.core.model import App, Instance, Routing, Triggers, Webhook, build_key, settings_digest
 from noren.core.preview import preview, preview_name
 from noren.core.quarantine import find
-from noren.core.record import AppRecord, ReleaseRecord
+from noren.core.record import AppRecord, Note, ReleaseRecord
 from noren.core.release import superfluous
 from noren.core.schedule import SETTINGS, Wanted
 from noren.engine.book import Book
@@ -88,8 +88,6 @@ class Host:
     def _hinted(self, loop: AppLoop) -> None:
         self._poll.hint(loop.book.app)
         self.previews.hint(loop.book.app.name)
-
-    # --- settings ---------------------------------------------------------------------------
 
     def plan(self, apps: Mapping[str, App], prune: bool) -> list[str]:
         """What ``change`` would do, a line each; raises UsageError when an app would go without ``prune``."""
@@ -236,13 +234,11 @@ class Host:
             proxy = self.ports.proxies[app.kind]
             await proxy.drain(app.name, names, requests=app.drain.requests, connections=app.drain.requests)
             await proxy.apply(Routing(app=app.name, hosts=()))
-            await self._end(loop)
+            await self._end(loop, [i for i in book.instances if i not in book.record.left])
+            notes = [book.note("app", why), *await self._still_there(loop)]
             ended = book.record.active and replace(book.record.active, instances=())
             gone = replace(book.record, active=ended, healing=None, left=())
-            notes = [book.note("app", why)]
             await book.save(gone, drop=list(book.retiring.values()), notes=notes)
-
-    # --- previews of pull requests ----------------------------------------------------------
 
     def find(self, app: str) -> AppLoop | None:
         """An app that runs, previews included."""
@@ -307,15 +303,13 @@ class Host:
             else:
                 await self._open(app)
 
-    # --- the end ----------------------------------------------------------------------------
-
     async def stop(self) -> None:
         """End every instance; the records say what to start again."""
         self._look_away()
         self.previews.stop()
         for loop in self.loops.values():
             loop.tasks.cancel_all()
-        await _all(self._end(loop) for loop in self.loops.values())
+        await _all(self._end(loop, loop.book.instances) for loop in self.loops.values())
 
     def leave(self) -> None:
         """Stop deciding and let everything run: the next start adopts it."""
@@ -324,12 +318,19 @@ class Host:
         for loop in self.loops.values():
             loop.tasks.cancel_all()
 
-    async def _end(self, loop: AppLoop) -> None:
-        book = loop.book
-        runner = self.ports.runners[book.app.kind]
-        await _all(runner.stop(instance, book.app.drain.grace) for instance in book.instances)
+    async def _end(self, loop: AppLoop, instances: Iterable[Instance]) -> None:
+        app = loop.book.app
+        await _all(self.ports.runners[app.kind].stop(instance, app.drain.grace) for instance in instances)
 
-    # --- pruning ----------------------------------------------------------------------------
+    async def _still_there(self, loop: AppLoop) -> list[Note]:
+        """What could not be ended before is tried once more, and keeps no app from going."""
+        told: list[Note] = []
+        for instance in loop.book.record.left:
+            try:
+                await self._end(loop, [instance])
+            except OutsideError as exc:
+                told.append(loop.book.note("fault", f"{instance.id} is still there: {exc}"))
+        return told
 
     async def _prune_when_asked(self) -> None:
         while True:

@@ -65,8 +65,6 @@ class AppLoop:
         self._executor = Executor(book, ports)
         self._conclusion = Conclusion(book, ports)
 
-    # --- what is wanted ---------------------------------------------------------------------
-
     async def found(self, tip: str, commit: Commit, trigger: str) -> None:
         """A trigger saw a tip that was not considered yet, which leads to this commit."""
         async with self.turn:
@@ -286,8 +284,6 @@ class AppLoop:
         self.statuses.tell()
         return rollout.id
 
-    # --- the rollout under way --------------------------------------------------------------
-
     async def handle(self, event: e.Event) -> None:
         """Take one event in; a stranger (of another rollout, or too late) is dropped."""
         async with self.turn:
@@ -393,8 +389,6 @@ class AppLoop:
         await asyncio.sleep(delay)
         async with self.turn:
             await self.next()
-
-    # --- instances --------------------------------------------------------------------------
 
     def watch(self, instance: Instance) -> None:
         """Learn of the end of an instance."""

@@ -32,8 +32,6 @@ class Connection(asyncio.Protocol):
         self._progress = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    # -- what a client calls
-
     def usable(self) -> bool:
         """Whether a request may be sent. Asks the kernel, so that our own lateness hides no close of the server."""
         if self.closed:
@@ -108,8 +106,6 @@ class Connection(asyncio.Protocol):
         self._on_extra = None
         self._transport.close()
 
-    # -- what asyncio calls
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
@@ -148,8 +144,6 @@ class Connection(asyncio.Protocol):
         if self._writable is not None:
             self._writable.set_result(None)
             self._writable = None
-
-    # -- inside
 
     def _judge(self, parser: AnswerParser) -> Answer | Problem:
         if parser.leftover:

@@ -85,8 +85,6 @@ class Session(asyncio.Protocol):
             self._flush()
         self._transport.close()
 
-    # -- what asyncio calls
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._h2.initiate_connection()
@@ -105,8 +103,6 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(str(exc) if exc else "closed by the server")
-
-    # -- inside
 
     def _take(self, event: Event) -> None:
         if isinstance(event, ConnectionTerminated):

@@ -57,8 +57,6 @@ class Plot:
             column.latency.merge(slot.latency)
         return list(columns.values())
 
-    # -- the plots
-
     def requests(self) -> str:
         """Requests a second by release."""
         most = max((column.by_release.total() for column in self._columns), default=1) / self._step
@@ -80,8 +78,6 @@ class Plot:
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
             body.append(f'<polyline class="{name}" points="{path}"><title>{name}</title></polyline>')
         return self._svg("Latency over time", [*body, *self._losses(), *self._times()])
-
-    # -- their parts
 
     def _x(self, at: float) -> float:
         return LEFT + at / self.seconds * (WIDTH - LEFT - RIGHT)

@@ -149,14 +149,14 @@ def instance_of(name: str) -> str:
 
 
 def _last_resort(backend: Backend, going: Sequence[Server]) -> list[Server]:
-    """Where no other release stands by, servers stand in for themselves.
+    """Where no other release stands by, servers stand in for themselves, and drain as such.
 
     HAProxy marks a server down at one connection error, and one that it does not check, for there is no other, for
     ever: a queue of connections that was full for a moment would be the end of the app.
     """
     if any(server.backup for server in going):
         return []
-    return [replace(server, backup=True) for server in going if watchable(backend, server)]
+    return [replace(server, backup=True) for server in backend.servers if watchable(backend, server)]
 
 
 def watchable(backend: Backend, server: Server) -> bool:

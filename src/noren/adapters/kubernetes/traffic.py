@@ -110,8 +110,6 @@ class Templates:
         """None, as with ``observe``."""
         return ()
 
-    # --- what shall be there ----------------------------------------------------------------
-
     async def _aim(self, app: str, target: Target) -> None:
         before = self._targets.get(app)
         if before is not None and before.trying is not None:
@@ -157,8 +155,6 @@ class Templates:
         if not target.manifest.applied:
             target.manifest = replace(target.manifest, applied=True)
             self._manifests.write(target.instance, target.manifest)
-
-    # --- until it is there ------------------------------------------------------------------
 
     async def _rolled_out(self, app: App, target: Target) -> None:
         place = target.place
