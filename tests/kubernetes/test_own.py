@@ -13,6 +13,7 @@ import pytest
 from tests.daemon import Daemon
 from tests.kubernetes.baseline import PARTS, loaded
 from tests.kubernetes.cluster.files import REGISTRY
+from tests.kubernetes.test_cluster import answer
 from tests.kubernetes.upgraded import outcome, pushed
 from tests.kubernetes.workload import Namespace, Object, namespace, node_port
 from tests.proofs.claim import claim
@@ -89,6 +90,7 @@ def test_an_own_app_is_made_checked_upgraded_and_sent_back(cluster: Path, tmp_pa
         service = node_port("reached", 30070)
         service["spec"]["selector"] = {"noren.dev/app": "site"}
         here.apply(service)
+        answer(30070)  # kube-proxy needs a moment to write its rules
         second = pushed("own", version="2", **PARTS)
         ledger = asyncio.run(loaded(30070, lambda: outcome(noren, second), 1, 3.0))
         assert outcome(noren, second)["outcome"] == "kept"
