@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -344,7 +344,8 @@ def starved(pid: int, share: float) -> Generator[None]:
         (group / "cgroup.procs").write_text(str(pid))
         yield
         for member in (group / "cgroup.procs").read_text().split():
-            (GROUPS / "cgroup.procs").write_text(member)
+            with suppress(ProcessLookupError):  # something that the daemon started, and that has ended
+                (GROUPS / "cgroup.procs").write_text(member)
     finally:
         (group / "cpu.cfs_quota_us").write_text("-1")
         time.sleep(0.2)
