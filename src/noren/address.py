@@ -10,13 +10,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-_LONGEST = 107  # sun_path of unix(7) has 108 bytes with its final zero
+LONGEST = 107  # sun_path of unix(7) has 108 bytes with its final zero
 
 
 @contextmanager
 def reachable(path: Path) -> Generator[str]:
     """An address for bind or connect, good while the context lasts; raises OSError when the folder is missing."""
-    if len(os.fsencode(path)) <= _LONGEST:
+    if len(os.fsencode(path)) <= LONGEST:
         yield str(path)
         return
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

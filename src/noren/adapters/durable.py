@@ -18,8 +18,25 @@ def synced(path: Path) -> None:
         os.close(descriptor)
 
 
+def written(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace a file, which only its owner may read, whole: a crash leaves the old or the new content.
+
+    ``durable``: also when the machine crashes. Raises OSError, the old content stays.
+    """
+    beside = path.with_name(f"{path.name}.new")
+    beside.touch(mode=0o600)
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+    beside.replace(path)
+    if durable:
+        synced(path.parent)
+
+
 def made(folder: Path) -> None:
-    """Make a folder that only its owner may read, with its parents, where there is none. Raises OSError."""
+    """Make a folder that only its owner may read, where there is none, and the parents it lacks. Raises OSError."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for each in missing:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 from noren.adapters.database import SCHEMA_VERSION
-from noren.adapters.durable import made, synced
+from noren.adapters.durable import made, written
 
 _log = logging.getLogger(__name__)
 _LIVING = """
@@ -77,14 +76,7 @@ class Snapshots:
 
     def _write(self, name: str, text: str) -> None:
         made(self._folder)
-        beside = self._folder / f"{name}.new"
-        beside.touch(mode=0o600)
-        with beside.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._folder / name)
-        synced(self._folder)
+        written(self._folder / name, text.encode())
 
 
 def _parsed(text: str) -> Snapshot:

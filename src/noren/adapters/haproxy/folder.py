@@ -11,7 +11,7 @@ import logging
 import os
 from pathlib import Path
 
-from noren.adapters.durable import made
+from noren.adapters.durable import made, written
 from noren.core.errors import StateError
 
 _log = logging.getLogger(__name__)
@@ -67,17 +67,8 @@ class Folder:
 
         ``durable``: also when the machine crashes.
         """
-        beside = self.path / f"{name}.new"
         try:
-            beside.touch(mode=0o600)
-            with beside.open("w") as file:
-                file.write(text)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-            beside.replace(self.path / name)
-            if durable:
-                os.fsync(self._descriptor)
+            written(self.path / name, text.encode(), durable=durable)
         except OSError as exc:
             raise StateError(
                 f"{self.path / name} cannot be written",

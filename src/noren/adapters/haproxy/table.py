@@ -30,11 +30,11 @@ from noren.adapters.haproxy.view import (
     View,
     slot_name,
 )
+from noren.address import LONGEST
 from noren.core.errors import TrafficError
 from noren.core.model import Backend, Routing, Server
 
 DEEPEST = 8
-_LONGEST_PATH = 107  # sun_path of unix(7) has 108 bytes with its final zero
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+-]*")  # nothing that HAProxy's own words are made of
 _NOBODY = "-"  # no digest: a login whose variable is missing lets nobody in
 _WATCH = "check inter 2s fastinter 200ms downinter 200ms fall 2 rise 1 observe layer4 error-limit 1 on-error mark-down"
@@ -177,7 +177,7 @@ def _arguments(backend: Backend, server: Server, twin: str) -> str:
 def _within_reach(address: str) -> str:
     """HAProxy takes no long path and no space in one, but runs in a folder beside that of Caddy's socket."""
     path = address.removeprefix("unix@")
-    if path == address or (len(path) <= _LONGEST_PATH and _PLAIN_PATH.fullmatch(path)):
+    if path == address or (len(path) <= LONGEST and _PLAIN_PATH.fullmatch(path)):
         return address
     return f"unix@../{'/'.join(path.split('/')[-2:])}"
 

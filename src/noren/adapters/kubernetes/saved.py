@@ -6,13 +6,12 @@ going back apply exactly what was decided.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from noren.adapters.durable import made, synced
+from noren.adapters.durable import made, written
 from noren.adapters.kubernetes.fields import Json
 from noren.core.errors import OutsideError
 from noren.core.model import Kubernetes
@@ -44,15 +43,9 @@ class Manifests:
     def write(self, instance: str, manifest: Manifest) -> None:
         """Durable on return; raises OutsideError. Again: replaced."""
         path = self._path(instance)
-        fresh = path.with_suffix(".new")
         try:
             made(self._folder)
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(manifest))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.rename(path)
-            synced(self._folder)
+            written(path, msgspec.json.encode(manifest))
         except OSError as exc:
             raise OutsideError(f"{path} could not be written", seen=str(exc), hint="check the disk") from exc
 
