@@ -7,7 +7,7 @@ app. Every commit is considered, not every commit is released: the newest wins.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from noren.core import quarantine
 from noren.core.quarantine import Quarantined
@@ -47,6 +47,10 @@ class Wanted:
     def automatic(self) -> bool:
         """Whether it may have to wait. Who deploys, or changes settings, wants it now."""
         return not self.manual and self.trigger != SETTINGS
+
+    def again(self) -> Wanted:
+        """The same after a try that failed by an outside fault."""
+        return replace(self, attempt=self.attempt + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,7 +75,7 @@ class Conclusion:
                 record, active=rollout.running, active_since=now, last_good=rollout.number, pinned=pinned
             ), None
         if verdict.fault is Fault.OUTSIDE and tried is not None and record.wanted is None:
-            again = replace(tried, attempt=tried.attempt + 1)
+            again = tried.again()
             return replace(record, wanted=again), retry_delay(again.attempt)
         return record, None
 

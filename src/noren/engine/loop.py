@@ -190,9 +190,9 @@ class AppLoop:
         await self.begin(rollout, record, release, wanted=wanted)
 
     async def _later(self, wanted: Wanted) -> None:
-        again = replace(wanted, attempt=wanted.attempt + 1)
+        again = wanted.again()
         await self.book.save(replace(self.book.record, wanted=again))
-        self.tasks.spawn("retry", f"{self.book.app.name}: retry", self._retry, retry_delay(again.attempt))
+        self._retry_in(retry_delay(again.attempt))
 
     def _built_last(self, revision: str) -> str | None:
         """What is active was built again since its commit: the same revision is not to go back to its first build."""
@@ -383,7 +383,10 @@ class AppLoop:
         if conclusion.retry_in is None:
             await self.next()
         else:
-            self.tasks.spawn("retry", f"{self.book.app.name}: retry", self._retry, conclusion.retry_in)
+            self._retry_in(conclusion.retry_in)
+
+    def _retry_in(self, delay: float) -> None:
+        self.tasks.spawn("retry", f"{self.book.app.name}: retry", self._retry, delay)
 
     async def _retry(self, delay: float) -> None:
         await asyncio.sleep(delay)

@@ -90,7 +90,7 @@ class Rebuilder:
 
     async def _try_again(self, wanted: Wanted, problem: OutsideError) -> None:
         book = self._shared.book
-        again = replace(wanted, attempt=wanted.attempt + 1)
+        again = wanted.again()
         delay = retry_delay(again.attempt)
         note = book.note(
             "schedule", f"building {wanted.revision[:12]} again failed, next try in {delay:g} s: {problem}"
