@@ -40,6 +40,16 @@ def test_an_instance_healed_while_a_rollout_goes_on_is_retired_with_its_release(
     run(main())
 
 
+async def killed_while_healing(world: MoodyWorld) -> None:
+    """Noren dies while it starts an instance in the place of one that exited."""
+    world.push(API, Nature.GOOD)
+    async with started(world) as host:
+        await asyncio.sleep(150)
+        world.runner.kill(world.runner.of(1)[0])
+        await until(lambda: bool(world.runner.alive))
+        assert host.loops["api"].book.record.healing
+
+
 def test_two_exits_one_after_the_other_leave_no_orphan() -> None:
     async def main() -> None:
         world = MoodyWorld()
@@ -61,12 +71,7 @@ def test_two_exits_one_after_the_other_leave_no_orphan() -> None:
 def test_a_crash_while_an_instance_is_being_healed_leaves_no_orphan() -> None:
     async def main() -> None:
         world = MoodyWorld()
-        world.push(API, Nature.GOOD)
-        async with started(world) as host:
-            await asyncio.sleep(150)
-            world.runner.kill(world.runner.of(1)[0])
-            await until(lambda: bool(world.runner.alive))
-            assert host.loops["api"].book.record.healing
+        await killed_while_healing(world)
         async with started(world) as host:
             await asyncio.sleep(60)
             active = host.loops["api"].book.record.active
@@ -79,11 +84,7 @@ def test_a_crash_while_an_instance_is_being_healed_leaves_no_orphan() -> None:
 def test_what_a_start_cannot_end_is_ended_though_noren_is_killed_meanwhile() -> None:
     async def main() -> None:
         world = MoodyWorld()
-        world.push(API, Nature.GOOD)
-        async with started(world) as host:
-            await asyncio.sleep(150)
-            world.runner.kill(world.runner.of(1)[0])
-            await until(lambda: bool(world.runner.alive))
+        await killed_while_healing(world)
         world.runner.trouble.errors["stop"] = [OutsideError("stuck in the kernel")] * 2
         async with started(world) as host:
             await asyncio.sleep(1)
@@ -102,11 +103,7 @@ def test_an_app_can_be_removed_although_an_earlier_instance_of_it_cannot_be_ende
 ) -> None:
     async def main() -> None:
         world = MoodyWorld()
-        world.push(API, Nature.GOOD)
-        async with started(world) as host:
-            await asyncio.sleep(150)
-            world.runner.kill(world.runner.of(1)[0])
-            await until(lambda: bool(world.runner.alive))
+        await killed_while_healing(world)
         world.runner.trouble.errors["stop"] = [OutsideError("stuck in the kernel")]
         async with started(world) as host:
             await until(lambda: bool(host.loops["api"].book.record.left))

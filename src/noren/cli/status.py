@@ -64,19 +64,22 @@ def _candidate(candidate: Json | None) -> str:
 
 
 def _notes(app: Json) -> str:
-    quarantined = len(app["quarantined"])
-    waits = bool(app["waiting"] and app["waiting"]["until"])
-    notes = _instances(app) + ("held",) * bool(app["hold"]) + ("waits for its window",) * waits
-    notes += ("source problem",) * bool(app["source_problem"])
-    return ", ".join((*notes, *(f"{quarantined} quarantined",) * bool(quarantined))) or "-"
+    return ", ".join(_noted(app)) or "-"
 
 
-def _instances(app: Json) -> tuple[str, ...]:
-    """After a start, or when one ended by itself; in a rollout the phase tells."""
-    if app["active"] is None or app["phase"] != "idle":
-        return ()
-    running, wanted = app["active"]["instances"]["running"], app["active"]["instances"]["wanted"]
-    return (f"{running} of {wanted} instances run",) * (running < wanted)
+def _noted(app: Json) -> Iterator[str]:
+    if app["active"] is not None and app["phase"] == "idle":  # in a rollout the phase tells
+        running, wanted = app["active"]["instances"]["running"], app["active"]["instances"]["wanted"]
+        if running < wanted:
+            yield f"{running} of {wanted} instances run"
+    if app["hold"]:
+        yield "held"
+    if app["waiting"] and app["waiting"]["until"]:
+        yield "waits for its window"
+    if app["source_problem"]:
+        yield "source problem"
+    if app["quarantined"]:
+        yield f"{len(app['quarantined'])} quarantined"
 
 
 def _details(app: Json) -> Iterator[str]:
