@@ -143,15 +143,15 @@ class Healer:
                 return
             await asyncio.sleep(pause(max(failed, len(self._exits))))
             release = self._shared.book.release(active.release).release
-            async with self._shared.ports.starts.turn():
-                if release is not None and await self._replace(release, active):
+            async with self._shared.ports.starts.turn() as answers:
+                if release is not None and await self._replace(release, active, answers):
                     continue
             failed += 1
             self._count()
             async with self._shared.turn:
                 failed = 0 if await self._send_back(failed) else failed
 
-    async def _replace(self, release: Release, active: Running) -> bool:
+    async def _replace(self, release: Release, active: Running, answers: Callable[[], None]) -> bool:
         shared = self._shared
         ordinal = next(n for n in range(release.app.instances) if n not in {i.ordinal for i in active.instances})
         stamp = f"{shared.ports.clock.monotonic():.3f}".replace(".", "")
@@ -171,7 +171,7 @@ class Healer:
             await self._say(f"{instance.id} could not be started: {exc}")
             await self._rebuild(release)
             return await self._given_up(instance)
-        if not await self._ready(release, instance):
+        if not await self._ready(release, instance, answers):
             return await self._given_up(instance)
         return await self._joined(instance, active)
 
@@ -184,16 +184,21 @@ class Healer:
         except ReleaseError as exc:
             await self._say(f"release {release.number} could not be built again: {exc}")
 
-    async def _ready(self, release: Release, instance: Instance) -> bool:
+    async def _ready(self, release: Release, instance: Instance, answers: Callable[[], None]) -> bool:
+        """``answers`` is called with its first good answer: what follows is waiting, and costs the host nothing."""
         ready = release.app.ready
         clock = self._shared.ports.clock
         until = clock.monotonic() + ready.deadline
         good, answer = 0, None
         exited = asyncio.ensure_future(self._shared.ports.runners[release.app.kind].exited(instance))
         try:
-            while good < ready.successes and clock.monotonic() < until and not exited.done():
+            while clock.monotonic() < until and not exited.done():
                 answer = await self._shared.ports.probes[release.app.kind].probe(release.app, instance, ready)
                 good = good + 1 if answer.ok else 0
+                if good:
+                    answers()
+                if good >= ready.successes:
+                    break
                 await asyncio.wait({exited}, timeout=ready.interval)
         finally:
             exited.cancel()

@@ -6,8 +6,8 @@ One for the whole host, in its ports; asked by the healer of each app.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack, asynccontextmanager
 
 PATIENCE = 5.0  # seconds after which a slow start lets the next one begin: a crash elsewhere shall not wait for it
 
@@ -19,20 +19,11 @@ class Starts:
         self._turns = asyncio.Semaphore(at_once)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
-        """For as long as a start takes, until it is ready or given up."""
+    async def turn(self) -> AsyncGenerator[Callable[[], None]]:
+        """For as long as a start takes: until what is yielded is called, because it answers, or it is given up."""
         await self._turns.acquire()
-        given_back = False
-
-        def give_back() -> None:
-            nonlocal given_back
-            if not given_back:
-                given_back = True
-                self._turns.release()
-
-        slow = asyncio.get_running_loop().call_later(PATIENCE, give_back)
-        try:
-            yield
-        finally:
-            slow.cancel()
-            give_back()
+        with ExitStack() as taken:
+            taken.callback(self._turns.release)
+            slow = asyncio.get_running_loop().call_later(PATIENCE, taken.close)
+            taken.callback(slow.cancel)
+            yield taken.close

@@ -180,6 +180,17 @@ def test_numbers_survive_slots_that_change_hands_and_a_restart_of_the_daemon() -
     assert counters.releases("b", {}) == {}
 
 
+def test_only_the_newest_hundred_releases_are_kept_in_the_books() -> None:
+    counters, seen = Counters("p"), dict[int, Traffic]()
+    for release in range(1, 151):
+        counters.slots["s000"] = Slot("a", release)
+        counters.probed("a", release, 200)
+        counters.freed("s000", Rows(reads(5)))
+        seen = highest(seen, counters.releases("a", {}))
+    newest = set(range(51, 151))
+    assert (set(counters.past["a"]), set(counters.probes["a"]), set(seen)) == (newest, newest, newest)
+
+
 def test_numbers_never_go_back() -> None:
     assert highest({1: reads(5, 1)}, {1: reads(4, 2), 2: reads(1)}) == {1: reads(5, 2), 2: reads(1)}
 

@@ -63,6 +63,7 @@ class Counters:
                 _add(past, release, traffic)
             for release in sorted(past)[:-_RELEASES_KEPT]:
                 del past[release]
+                self.probes.get(ended.app, {}).pop(release, None)
 
     def probed(self, app: str, release: int, status: int) -> None:
         """A probe of ours was answered: it will be counted by HAProxy and must not count."""
@@ -115,13 +116,16 @@ def foreign(own: int, servers: Mapping[str, Traffic]) -> dict[int, Traffic]:
 
 
 def highest(before: Mapping[int, Traffic], now: Mapping[int, Traffic]) -> dict[int, Traffic]:
-    """The higher of both, number by number: a backup's answer is counted before its backend's is."""
+    """The higher of both, number by number: a backup's answer is counted before its backend's is.
+
+    What is no longer counted now is so old that its books are gone.
+    """
     return {
         release: Traffic(
-            _highest(before.get(release, Traffic()).reads, now.get(release, Traffic()).reads),
-            _highest(before.get(release, Traffic()).writes, now.get(release, Traffic()).writes),
+            _highest(before.get(release, Traffic()).reads, traffic.reads),
+            _highest(before.get(release, Traffic()).writes, traffic.writes),
         )
-        for release in sorted(before.keys() | now.keys())
+        for release, traffic in sorted(now.items())
     }
 
 

@@ -1,4 +1,4 @@
-"""Talks to the running HAProxy over its admin socket, one command a connection.
+"""Talks to the running HAProxy over its admin socket: what changes something has a connection of its own.
 
 Used by the proxy, the drain and the counters.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from noren.adapters.haproxy.folder import ADMIN, Folder
 from noren.adapters.haproxy.view import MAPS, View, parse_map, parse_servers
@@ -43,6 +44,17 @@ class Runtime:
                 "HAProxy does not answer", seen=f"{command}: {exc or 'no answer'}", hint="see haproxy.log in the state"
             ) from exc
 
+    async def ask_all(self, commands: Sequence[str]) -> list[str]:
+        """The answers to commands that change nothing, over one connection; raises Gone.
+
+        An empty line ends each, and none has one within (management.txt, 9.3, "Unix Socket commands").
+        """
+        lines = (await self.ask(";".join(commands))).splitlines(keepends=True)
+        ends = [n for n, line in enumerate(lines, 1) if line == "\n"]
+        if len(ends) != len(commands):
+            raise Gone("HAProxy does not answer", seen=f"{len(ends)} answers to {len(commands)} commands")
+        return ["".join(lines[begin:end]) for begin, end in pairwise([0, *ends])]
+
     async def do(self, commands: Sequence[str]) -> None:
         """Run commands in order; raises TrafficError at the first that HAProxy refuses."""
         for command in commands:
@@ -52,8 +64,8 @@ class Runtime:
 
     async def view(self) -> View:
         """What HAProxy knows now; raises Gone."""
-        maps = {name: parse_map(await self.ask(f"show map {name}")) for name in MAPS}
-        return View(maps, parse_servers(await self.ask("show servers state")))
+        *maps, servers = await self.ask_all([*(f"show map {name}" for name in MAPS), "show servers state"])
+        return View(dict(zip(MAPS, map(parse_map, maps), strict=True)), parse_servers(servers))
 
     async def _ask(self, command: str) -> str:
         reader, writer = await asyncio.open_unix_connection(self._folder.socket(ADMIN))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from noren.adapters.haproxy.runtime import Runtime
+from noren.adapters.haproxy.view import TWINS
 from noren.core.traffic import Counts, Traffic
 
 _BACKENDS_AND_SERVERS = 6
@@ -32,7 +33,7 @@ class Rows:
 
 async def read(runtime: Runtime, slot: str) -> Rows:
     """The counters of a slot now; raises TrafficError."""
-    texts = [await runtime.ask(f"show stat {slot}-{twin} {_BACKENDS_AND_SERVERS} -1") for twin in ("read", "write")]
+    texts = await runtime.ask_all([f"show stat {slot}-{twin} {_BACKENDS_AND_SERVERS} -1" for twin in TWINS])
     reads, writes = map(parse, texts)
     names = (reads.keys() | writes.keys()) - {"BACKEND"}
     none = Counts()
