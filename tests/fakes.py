@@ -64,6 +64,7 @@ class FakeSource:
         self.tips: dict[str, str] = {}
         self.tag: str | None = None
         self.kept: set[tuple[str, int]] = set()
+        self.seconds = 0.0  # that a fetch takes
         self.trouble = Trouble()
 
     def push(self, app: App, revision: str) -> None:
@@ -75,6 +76,7 @@ class FakeSource:
 
     async def commit(self, app: App, tip: str) -> Commit:
         await self.trouble.meet("commit")
+        await asyncio.sleep(self.seconds)
         return Commit(
             revision=tip, subject=f"change {tip}", author="A", committed_at="2026-01-01T00:00:00Z", tag=self.tag
         )

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from tests.engine.test_upgrades import API, started
+import pytest
+
+from noren.core.model import Triggers
+from noren.engine import command
+from tests.engine.test_upgrades import API, outcomes, started
 from tests.fakes import World
 from tests.virtual_time import run
 
@@ -90,5 +94,32 @@ def test_with_poll_off_another_repository_waits_for_a_person() -> None:
             assert host.plan({"api": moved}, prune=False) == [
                 "api: changed to next of /moved, poll is off: noren deploy api"
             ]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "triggers",
+    [Triggers(poll=3600.0), Triggers(poll=None, schedule="hourly")],
+    ids=["poll", "schedule"],
+)
+def test_what_a_person_deploys_is_not_taken_back_by_a_look_that_began_before(triggers: Triggers) -> None:
+    app = replace(API, triggers=triggers)
+
+    async def main() -> None:
+        world = World()
+        world.source.push(app, "a" * 40)
+        async with started(world, app) as host:
+            await asyncio.sleep(3500)
+            world.source.push(app, "b" * 40)
+            world.source.seconds = 600.0
+            await asyncio.sleep(600)  # a look has seen that, and fetches it
+            world.source.push(app, "c" * 40)
+            world.source.seconds = 0.0
+            await command.deploy(host.loops["api"], world.source, None, "ada")
+            await asyncio.sleep(2000)
+            assert [r["revision"][0] for r in world.ledger.receipts("api")] == ["a", "c"]
+            assert outcomes(world) == [(1, "kept"), (2, "kept")]
+            assert world.proxy.release("api") == 2
 
     run(main())

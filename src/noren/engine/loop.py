@@ -65,19 +65,30 @@ class AppLoop:
         self._executor = Executor(book, ports)
         self._conclusion = Conclusion(book, ports)
 
-    async def found(self, tip: str, commit: Commit, trigger: str) -> None:
-        """A trigger saw a tip that was not considered yet, which leads to this commit."""
-        async with self.turn:
-            await self._consider(self.book.record, tip, commit, trigger)
+    async def found(self, tip: str, commit: Commit, trigger: str, *, since: str | None) -> bool:
+        """A trigger saw a tip that was not considered yet, which leads to this commit.
 
-    async def came(self, at: str, tip: str, commit: Commit) -> None:
-        """A scheduled time came: release the tip if it was not considered yet, else build again what is active."""
+        ``since`` is the tip that was considered last when the trigger began to look. False when another one was
+        meanwhile, by a person's deploy say: what was seen may be older than that, so look again.
+        """
+        async with self.turn:
+            if self.book.record.tip != since:
+                return False
+            await self._consider(self.book.record, tip, commit, trigger)
+            return True
+
+    async def came(self, at: str, tip: str, commit: Commit, *, since: str | None) -> None:
+        """A scheduled time came: release the tip if it was not considered yet, else build again what is active.
+
+        ``since`` is as in ``found``: when another tip was considered meanwhile, this one counts as known.
+        """
         async with self.turn:
             book = self.book
             if book.record.hold:
                 return
             record = replace(book.record, scheduled=book.clock.utc())
-            if tip == record.tip or not await self._consider(record, tip, commit, "schedule"):
+            known = tip == record.tip or record.tip != since
+            if known or not await self._consider(record, tip, commit, "schedule"):
                 await self.rebuilder.want(replace(book.record, scheduled=record.scheduled), at)
 
     async def _consider(self, record: AppRecord, tip: str, commit: Commit, trigger: str) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from noren.core.errors import NorenError
 from noren.core.model import App
@@ -82,12 +83,13 @@ class Poll:
             return {loop.book.app.name: f"looking at {loop.book.app.repo} failed: {exc!r}" for loop in loops}
 
     async def _ask(self, loops: Sequence[AppLoop], trigger: str, hinted: asyncio.Event) -> dict[str, str]:
+        before = [loop.book.record.tip for loop in loops]
         try:
             tip = await self._source.tip(loops[0].book.app)
         except NorenError as exc:
             return {loop.book.app.name: str(exc) for loop in loops}
         problems: dict[str, str] = {}
-        for loop in loops:
+        for loop, since in zip(loops, before, strict=True):
             if tip == loop.book.record.tip:
                 continue
             if loop.tasks.busy("trigger"):
@@ -99,8 +101,14 @@ class Poll:
                 problems[loop.book.app.name] = str(exc)
             else:
                 # A task of the app: a reload ends ours, and must not end it between two commits to the ledger.
-                loop.tasks.spawn("trigger", f"{loop.book.app.name}: trigger", loop.found, tip, commit, trigger)
+                found = partial(loop.found, tip, commit, trigger, since=since)
+                loop.tasks.spawn("trigger", f"{loop.book.app.name}: trigger", _tell, found, hinted)
         return problems
+
+
+async def _tell(found: Callable[[], Awaitable[bool]], hinted: asyncio.Event) -> None:
+    if not await found():
+        hinted.set()
 
 
 async def pause(interval: float | None, failures: int, hinted: asyncio.Event) -> None:

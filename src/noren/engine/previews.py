@@ -8,8 +8,9 @@ look. A forge that cannot be asked changes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from noren.core.errors import NorenError, UsageError
@@ -142,7 +143,8 @@ class Previews:
 
     async def _opened(self, parent: AppLoop, pull: PullRequest) -> str:
         loop = await self._rooms.open_preview(parent, pull)
-        if loop.book.record.tip == pull.head:
+        since = loop.book.record.tip
+        if since == pull.head:
             return ""
         if loop.tasks.busy("trigger"):
             self.hint(parent.book.app.name)  # it is still taking in the head before
@@ -151,8 +153,13 @@ class Previews:
             commit = await self._rooms.ports.source.commit(loop.book.app, pull.head)
         except NorenError as exc:
             return str(exc)
-        loop.tasks.spawn("trigger", f"{loop.book.app.name}: trigger", loop.found, pull.head, commit, TRIGGER)
+        found = partial(loop.found, pull.head, commit, TRIGGER, since=since)
+        loop.tasks.spawn("trigger", f"{loop.book.app.name}: trigger", self._told, parent, found)
         return ""
+
+    async def _told(self, parent: AppLoop, found: Callable[[], Awaitable[bool]]) -> None:
+        if not await found():
+            self.hint(parent.book.app.name)
 
     async def approve(self, loop: AppLoop, number: int, revision: str, by: str) -> None:
         """Let a commit of a fork have a preview. Raises UsageError when that is not what it is at."""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from noren.core.errors import NorenError
@@ -76,7 +77,7 @@ class Timer:
     async def _came(self, loop: AppLoop, at: datetime) -> str:
         """Look, and tell the app; what was wrong, "" when it took the time in."""
         book = loop.book
-        before = book.record.scheduled
+        before, since = book.record.scheduled, book.record.tip
         try:
             tip = await self._source.tip(book.app)
             commit = await self._source.commit(book.app, tip)
@@ -85,7 +86,8 @@ class Timer:
         except Exception as exc:  # noqa: BLE001 - told in the history: one app's fault must not end the others' schedules
             return f"looking at {book.app.repo} failed: {exc!r}"
         # A task of the app: a reload ends ours, and must not end it between two commits to the ledger.
-        loop.tasks.spawn("trigger", f"{book.app.name}: schedule", loop.came, rfc3339(at), tip, commit)
+        came = partial(loop.came, rfc3339(at), tip, commit, since=since)
+        loop.tasks.spawn("trigger", f"{book.app.name}: schedule", came)
         try:
             async with asyncio.timeout(_HEARD), book.changed:
                 await book.changed.wait_for(lambda: book.record.scheduled != before or book.record.hold is not None)
