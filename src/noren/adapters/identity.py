@@ -9,13 +9,15 @@ import asyncio
 import os
 import signal
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from noren.adapters.proctable import row
 
 
+@cache
 def boot_id() -> str:
-    """The kernel's id of this boot (proc(5): /proc/sys/kernel/random/boot_id)."""
+    """The kernel's id of this boot (proc(5): /proc/sys/kernel/random/boot_id), the same for as long as we live."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 

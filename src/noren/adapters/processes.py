@@ -185,6 +185,8 @@ class Processes:
         self._groups.of(instance.id).remove()
         self._ports.give_back(instance.id)
         self._logs.pop(instance.id, None)
+        if (identity := identity_of(instance)) is not None:
+            self._codes.pop(identity, None)
         with suppress(OSError):  # an app of another user's rights may have left what only that user can remove
             remove(self._state / "tmp" / instance.id)
 

@@ -2,16 +2,17 @@
 
 Used by `members` (which processes belong to an instance) and `listening` (who answers on a port).
 A process may end between two reads, so everything here answers "nothing" for one that is gone.
+
+Names of files are plain strings: pathlib keeps each part of a path in CPython's table of known names, and pids without
+end make that table (1 MB) move about in memory. They also take half the time.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-
-_PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +33,25 @@ def row(pid: int) -> Row | None:
     """The process with this pid, None when there is none; raises OSError when that cannot be told."""
     try:
         # The command in parentheses may hold spaces and parentheses itself.
-        fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        fields = _read(pid, "stat").rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    dead = fields[0] in "ZX" and int(fields[17]) <= 1  # state, threads
+    dead = fields[0] in (b"Z", b"X") and int(fields[17]) <= 1  # state, threads
     return Row(pid, int(fields[1]), int(fields[3]), int(fields[19]), dead)
 
 
 def rows() -> Iterator[Row]:
     """Every process that can be seen."""
-    for entry in _PROC.iterdir():
+    for name in os.listdir("/proc"):
         with suppress(OSError):
-            if entry.name.isdigit() and (found := row(int(entry.name))):
+            if name.isdigit() and (found := row(int(name))):
                 yield found
 
 
 def environment(pid: int) -> dict[str, str]:
     """The variables a process was started with; empty when it is gone, not ours to read, or overwrote them."""
     try:
-        raw = (_PROC / str(pid) / "environ").read_bytes().decode(errors="replace")
+        raw = _read(pid, "environ").decode(errors="replace")
     except OSError:
         return {}
     return dict(part.split("=", 1) for part in raw.split("\0") if "=" in part)
@@ -59,7 +60,7 @@ def environment(pid: int) -> dict[str, str]:
 def command(pid: int) -> str:
     """What was started, at most 80 characters; its short name when the kernel shows no more."""
     with suppress(OSError):
-        shown = (_PROC / str(pid) / "cmdline").read_bytes() or (_PROC / str(pid) / "comm").read_bytes()
+        shown = _read(pid, "cmdline") or _read(pid, "comm")
         line = shown.replace(b"\0", b" ").decode(errors="replace").strip()
         return "".join(c if c.isprintable() else " " for c in line)[:80]
     return "?"
@@ -67,18 +68,24 @@ def command(pid: int) -> str:
 
 def sockets(pid: int) -> frozenset[int] | None:
     """Inodes of the sockets a process holds; None when we may not look."""
+    folder = f"/proc/{pid}/fd"
     try:
-        entries = list((_PROC / str(pid) / "fd").iterdir())
+        names = os.listdir(folder)
     except PermissionError:
         return None
     except OSError:
         return frozenset()
-    return frozenset(inode for entry in entries if (inode := _socket_inode(entry)) is not None)
+    return frozenset(inode for name in names if (inode := _socket_inode(f"{folder}/{name}")) is not None)
 
 
-def _socket_inode(entry: Path) -> int | None:
+def _read(pid: int, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
+        return file.read()
+
+
+def _socket_inode(link: str) -> int | None:
     try:
-        target = str(entry.readlink())
+        target = os.readlink(link)
     except OSError:
         return None
     return int(target[8:-1]) if target.startswith("socket:[") else None
