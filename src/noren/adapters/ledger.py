@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from noren.adapters.durable import made
+from noren.adapters.durable import made, written
 from noren.adapters.salvage import is_outside, opened
 from noren.adapters.seal import Head, append, first_broken, head, seal
 from noren.adapters.snapshot import Snapshots
@@ -230,8 +230,7 @@ def _unversioned(folder: Path) -> None:
     """The usual place of the state is in a checkout, where ``git add -A`` would commit it, secrets included."""
     ignored = folder / ".gitignore"
     if not ignored.exists():
-        ignored.touch(mode=0o600)
-        ignored.write_text("*\n")
+        written(ignored, b"*\n")
 
 
 def lock(path: Path) -> int:

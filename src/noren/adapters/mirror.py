@@ -122,8 +122,9 @@ class Mirror:
 
     def _sweep(self) -> None:
         """Half a pack, as large as what came of it: git leaves it for two weeks (we are the only user)."""
-        for half in self.path.glob("objects/pack/tmp_*"):
-            half.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # tried again after the next fetch; this one may be being cancelled
+            for half in self.path.glob("objects/pack/tmp_*"):
+                half.unlink(missing_ok=True)
 
     async def _open(self, env: Mapping[str, str]) -> None:
         """Make the mirror when it is not there; remove the locks that a crash left (we are the only user)."""

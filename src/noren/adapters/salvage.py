@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from noren.adapters.database import connect, damage, legible
+from noren.adapters.durable import synced
 from noren.adapters.removal import remove
 from noren.adapters.seal import NOTES, Head, head, seal, set_head
 from noren.adapters.snapshot import Snapshot, Snapshots
@@ -79,6 +80,8 @@ def set_aside(path: Path) -> Path:
     for suffix in SUFFIXES:
         with suppress(FileNotFoundError):
             shutil.move(f"{path}{suffix}", folder / f"{path.name}{suffix}")
+    synced(folder)
+    synced(path.parent)
     return folder
 
 

@@ -51,24 +51,7 @@ def receipt(
     rollout = record.rollout
     verdict = rollout.verdict
     assert verdict is not None
-    switched = record.switched if record.switched is not None else verdict_at
-    base = record.at_intent
-    by_release = spent(base, final) if base and final and base.proxy == final.proxy else _since_restart(final)
-    serving = {rollout.number, rollout.old.release if rollout.old else 0}
-    by_release = _counted_once(by_release, base, serving)
-    if verdict.outcome is Outcome.ROLLED_BACK and final:
-        by_release = _with_waiting(by_release, rollout.number, final)
-    counted: dict[str, Any] = {
-        "requests": _requests(by_release) if final else None,
-        "complete": base is not None and final is not None and base.proxy == final.proxy,
-        "by_release": {str(n): t.both.total for n, t in sorted(by_release.items()) if t.both.total},
-        "latency_ms": {
-            "before": latency(samples, record.intent - BEFORE, record.intent),
-            "during": latency(samples, record.intent, switched),
-            "after": latency(samples, switched, verdict_at),
-        },
-        "longest_hold_ms": 0,
-    }
+    counted = _counted(record, final, samples, verdict_at)
     return {
         "rollout": rollout.id,
         "kind": rollout.kind.value,
@@ -85,6 +68,30 @@ def receipt(
         **(counted if carried else dict.fromkeys(counted)),
         "switch_ms": record.switch_ms,
         "phases": [{"phase": phase, "seconds": round(seconds, 4)} for phase, seconds in record.phases],
+    }
+
+
+def _counted(
+    record: RolloutRecord, final: Observation | None, samples: Sequence[Sample], verdict_at: float
+) -> dict[str, Any]:
+    """What only the proxy that carried the traffic can tell."""
+    rollout, base = record.rollout, record.at_intent
+    switched = record.switched if record.switched is not None else verdict_at
+    by_release = spent(base, final) if base and final and base.proxy == final.proxy else _since_restart(final)
+    serving = {rollout.number, rollout.old.release if rollout.old else 0}
+    by_release = _counted_once(by_release, base, serving)
+    if rollout.verdict and rollout.verdict.outcome is Outcome.ROLLED_BACK and final:
+        by_release = _with_waiting(by_release, rollout.number, final)
+    return {
+        "requests": _requests(by_release) if final else None,
+        "complete": base is not None and final is not None and base.proxy == final.proxy,
+        "by_release": {str(n): t.both.total for n, t in sorted(by_release.items()) if t.both.total},
+        "latency_ms": {
+            "before": latency(samples, record.intent - BEFORE, record.intent),
+            "during": latency(samples, record.intent, switched),
+            "after": latency(samples, switched, verdict_at),
+        },
+        "longest_hold_ms": 0,
     }
 
 

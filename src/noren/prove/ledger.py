@@ -61,7 +61,6 @@ class Ledger:
         self.tally = Tally(slot)
         self.claims = Claims()
         self._whole = whole
-        self._epoch = time.time() - time.monotonic()
 
     def settle(
         self,
@@ -76,14 +75,15 @@ class Ledger:
     ) -> Record:
         """Record an ended request; ``problem`` is what is wrong with an Answer, ``due``, ``issued`` are loop times."""
         answer = result if isinstance(result, Answer) else None
+        latency = time.monotonic() - due
         wrong = problem if isinstance(result, Answer) else result
         record = Record(
             load=load,
             id=id,
             due=due,
-            wall=self._epoch + due,
+            wall=time.time() - latency,
             late=max(0.0, issued - due),
-            latency=time.monotonic() - due,
+            latency=latency,
             outcome=wrong.outcome if wrong else Outcome.OK,
             detail=wrong.detail if wrong else "",
             status=answer.status if answer else None,
