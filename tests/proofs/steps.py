@@ -16,6 +16,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from types import TracebackType
 
 # Files made to last, files given their names, the start and end of processes, words to HAProxy and Caddy.
@@ -54,12 +55,24 @@ class Steps:
     ) -> None:
         self._over.set()
         self._strace.terminate()
-        self._strace.wait(20)
+        self._left()
         self._reader.join(20)
         assert self._strace.stderr
         self._strace.stderr.close()
         if not self.killed:
             self._signal(signal.SIGCONT)
+
+    def _left(self) -> None:
+        """strace does not leave a process that stands still: a step just before the end may have stopped it."""
+        end = time.monotonic() + 20
+        while True:
+            try:
+                self._strace.wait(0.5)
+                return
+            except subprocess.TimeoutExpired:
+                assert time.monotonic() < end, "strace does not end"
+                if not self.killed:
+                    self._signal(signal.SIGCONT)
 
     @property
     def killed(self) -> bool:
