@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import signal
+import socket
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,6 +35,15 @@ def socket_inode(descriptor: Path) -> str:
         kind, _, inode = str(descriptor.readlink()).partition(":")
         return inode.strip("[]") if kind == "socket" else ""
     return ""
+
+
+def twin(pid: int, listener: socket.socket) -> subprocess.Popen[bytes]:
+    """Another Caddy with the command and the environment of this one."""
+    words, environ = (
+        Path(f"/proc/{pid}/{name}").read_text().rstrip("\0").split("\0") for name in ("cmdline", "environ")
+    )
+    env = dict(variable.split("=", 1) for variable in environ)
+    return subprocess.Popen(words, env=env, stdin=listener, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def answered_over_a_death(caddy: Caddy, number: signal.Signals) -> int:
@@ -108,6 +119,24 @@ def test_caddy_serves_on_without_the_daemon_and_is_adopted(tmp_path: Path) -> No
     asyncio.run(run())
 
 
+def test_one_that_a_daemon_left_amid_a_change_of_caddies_is_ended(tmp_path: Path) -> None:
+    """Two run for a moment when the configuration changes; the later one serves, whichever a daemon knew of."""
+
+    async def run() -> None:
+        async with Caddy(tmp_path, BINARY) as caddy:
+            await caddy.ensure()
+            earlier = pid_of(caddy)
+        with socket.socket() as elsewhere:
+            elsewhere.listen()
+            later = twin(earlier, elsewhere)
+            async with running(tmp_path) as successor:
+                assert successor.pid == later.pid
+                assert start_ticks(earlier) is None
+            later.returncode = 0  # reaped by the one that ended it
+
+    asyncio.run(run())
+
+
 def test_a_caddy_that_died_while_the_daemon_was_away_is_started_by_the_next_site(tmp_path: Path) -> None:
     async def run() -> None:
         async with Caddy(tmp_path, BINARY) as caddy:
@@ -148,7 +177,6 @@ def test_shutdown_leaves_no_process_and_no_socket(tmp_path: Path) -> None:
             await caddy.shutdown()
         assert start_ticks(pid) is None
         assert not (tmp_path / "caddy/caddy.sock").exists()
-        assert not (tmp_path / "caddy/identity.json").exists()
 
     asyncio.run(run())
 

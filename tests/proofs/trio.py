@@ -84,14 +84,18 @@ def running(shop: LedgerApp) -> Counter[int]:
 
 
 def pid_of(shop: LedgerApp, proxy: str) -> int:
-    """The process of ``haproxy`` or ``caddy`` now."""
+    """The process of ``haproxy`` or ``caddy`` now; 0 for none."""
+    if proxy == "caddy":
+        folder = str(shop.noren.state / "caddy")
+        procs = Path("/proc").glob("[0-9]*")
+        return max((int(proc.name) for proc in procs if environment(proc).get("XDG_CONFIG_HOME") == folder), default=0)
     *_, text = (shop.noren.state / proxy / "identity.json").read_text().splitlines()  # a digest may stand before it
     return int(json.loads(text)["pid"])
 
 
 def successor_of(shop: LedgerApp, proxy: str, killed: int) -> int:
     """Wait until another process than the killed one is the proxy."""
-    shop.noren.until(lambda: pid_of(shop, proxy) != killed, f"{proxy} is started again", 10, pause=0.002)
+    shop.noren.until(lambda: pid_of(shop, proxy) not in (killed, 0), f"{proxy} is started again", 10, pause=0.002)
     return pid_of(shop, proxy)
 
 

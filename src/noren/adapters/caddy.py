@@ -2,20 +2,18 @@
 
 main.py enters it, static.py asks for it. Caddy outlives the daemon and is adopted again. It
 listens on a socket of the daemon, inherited as descriptor 0, so connections that wait while it is
-dead are answered by the next one.
+dead are answered by the next one. It is known by its environment alone: no file of it can be lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from socket import socket
 from types import TracebackType
@@ -63,7 +61,7 @@ class Caddy:
         """Adopt the Caddy of an earlier daemon; none is started."""
         for folder in (self._folder, self.sites):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._process = self._recorded()
+        self._process = await self._newest()
         if self._process is not None:
             self._listener = taken_back(self._process.pid, 0)
             self._supervise(await self._up_to_date(self._process))
@@ -91,8 +89,7 @@ class Caddy:
         if process is not None:
             await _end(process)
         self._close_listener()
-        for name in ("identity.json", self._socket.name):
-            (self._folder / name).unlink(missing_ok=True)
+        self._socket.unlink(missing_ok=True)
 
     def _start(self) -> Identity:
         if self._listener is None or not self._socket.is_socket():
@@ -105,17 +102,8 @@ class Caddy:
             raise HostError(
                 "Caddy could not be started", seen=str(exc), hint="reinstall Noren, it brings Caddy; check the disk"
             ) from exc
-        self._record(process)
-        return process
-
-    def _record(self, process: Identity) -> None:
-        """A Caddy that no later daemon could find must not run."""
-        try:
-            _write(self._folder / "identity.json", json.dumps(asdict(process)))
-        except OSError as exc:
-            process.send(signal.SIGKILL)
-            raise HostError("Caddy's identity could not be written", seen=str(exc), hint="check the disk") from exc
         self._process = process
+        return process
 
     async def _up_to_date(self, process: Identity) -> Identity:
         """Another version of Noren may configure Caddy differently: then a new one takes over the queue."""
@@ -152,21 +140,13 @@ class Caddy:
             "GOMAXPROCS": str(min(4, os.cpu_count() or 1)),
         }
 
-    def _recorded(self) -> Identity | None:
-        try:
-            process = Identity(**json.loads((self._folder / "identity.json").read_text()))
-            if process.alive():
-                return process
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError) as exc:
-            _log.warning("caddy/identity.json cannot be read: %s", exc)
-        return self._unrecorded()
-
-    def _unrecorded(self) -> Identity | None:
-        """One that runs although its identity was lost is known by the folder in its environment."""
-        told = (row.pid for row in proctable.rows() if self._is_ours(proctable.environment(row.pid)))
-        return next((found for pid in told if (found := Identity.of(pid))), None)
+    async def _newest(self) -> Identity | None:
+        """The one that serves; a daemon that died while another took over left the one before it, which goes."""
+        told = [row.pid for row in proctable.rows() if self._is_ours(proctable.environment(row.pid))]
+        found = sorted(filter(None, map(Identity.of, told)), key=lambda process: process.start_ticks)
+        for earlier in found[:-1]:
+            await _end(earlier)
+        return found[-1] if found else None
 
     def _is_ours(self, environment: dict[str, str]) -> bool:
         return environment.get("XDG_CONFIG_HOME") == str(self._folder)
@@ -264,12 +244,6 @@ async def _end(process: Identity) -> None:
         except TimeoutError:
             continue
         return
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text)
-    fresh.rename(path)
 
 
 def _tail(path: Path) -> str:
