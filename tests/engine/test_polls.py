@@ -7,9 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from noren.core.model import Triggers
+from noren.core.errors import OutsideError
+from noren.core.model import App, Triggers, Webhook
 from noren.engine import command
-from tests.engine.test_upgrades import API, outcomes, started
+from noren.engine.desk import Desk
+from noren.engine.host import Host
+from tests.engine.test_upgrades import API, started
 from tests.fakes import World
 from tests.virtual_time import run
 
@@ -98,28 +101,106 @@ def test_with_poll_off_another_repository_waits_for_a_person() -> None:
     run(main())
 
 
-@pytest.mark.parametrize(
-    "triggers",
-    [Triggers(poll=3600.0), Triggers(poll=None, schedule="hourly")],
-    ids=["poll", "schedule"],
-)
-def test_what_a_person_deploys_is_not_taken_back_by_a_look_that_began_before(triggers: Triggers) -> None:
-    app = replace(API, triggers=triggers)
+HOOKED = replace(API, triggers=Triggers(poll=None), webhook=Webhook(secret_env="SECRET"))
+HOURLY = replace(API, triggers=Triggers(poll=None, schedule="hourly"))
+
+
+def released(world: World) -> str:
+    return "".join(receipt["revision"][0] for receipt in world.ledger.receipts("api"))
+
+
+async def fetching(world: World, host: Host, app: App) -> None:
+    """A is kept; B was pushed, and a look has seen it and fetches it for ten minutes."""
+    world.source.push(app, "a" * 40)
+    await host.hint("api", None)
+    await asyncio.sleep(3500)
+    assert released(world) == "a"
+    world.source.push(app, "b" * 40)
+    world.source.seconds = 600.0
+    await host.hint("api", None)
+    await asyncio.sleep(300)
+    world.source.seconds = 0.0
+
+
+@pytest.mark.parametrize("app", [HOOKED, HOURLY], ids=["webhook", "schedule"])
+@pytest.mark.parametrize("revision", [None, "c" * 40], ids=["tip", "revision"])
+def test_what_a_person_deploys_is_not_taken_back_by_a_look_that_began_before(app: App, revision: str | None) -> None:
+    async def main() -> None:
+        world = World()
+        async with started(world, app) as host:
+            await fetching(world, host, app)
+            world.source.push(app, "c" * 40)
+            await command.deploy(host.loops["api"], world.source, revision, "ada")
+            await asyncio.sleep(1200)
+            assert released(world).rstrip("c") == "a" and world.proxy.release("api") == len(released(world))
+            assert "b" not in released(world)
+
+    run(main())
+
+
+@pytest.mark.parametrize("app", [HOOKED, HOURLY], ids=["webhook", "schedule"])
+def test_what_was_pushed_while_a_look_was_overtaken_is_found_by_another_look(app: App) -> None:
+    async def main() -> None:
+        world = World()
+        async with started(world, app) as host:
+            await fetching(world, host, app)
+            world.source.push(app, "c" * 40)
+            await command.deploy(host.loops["api"], world.source, None, "ada")
+            world.source.push(app, "d" * 40)  # and nobody says so
+            await asyncio.sleep(1200)
+            assert released(world) == "acd"
+
+    run(main())
+
+
+def test_a_deploy_that_was_overtaken_by_a_trigger_looks_again() -> None:
+    async def main() -> None:
+        world = World()
+        async with started(world, HOOKED) as host:
+            world.source.push(HOOKED, "a" * 40)
+            await host.hint("api", None)
+            await asyncio.sleep(150)
+            world.source.push(HOOKED, "b" * 40)
+            world.source.seconds = 60.0
+            deploying = asyncio.create_task(command.deploy(host.loops["api"], world.source, None, "ada"))
+            await asyncio.sleep(10)
+            world.source.push(HOOKED, "c" * 40)
+            world.source.seconds = 0.0
+            await host.hint("api", None)
+            await deploying
+            await asyncio.sleep(150)
+            assert released(world).endswith("c") and "b" not in released(world)
+
+    run(main())
+
+
+def test_one_of_several_apps_that_could_not_be_fetched_is_tried_again_without_a_poll() -> None:
+    other = replace(HOOKED, name="other", hosts=("other.example",))
 
     async def main() -> None:
         world = World()
-        world.source.push(app, "a" * 40)
-        async with started(world, app) as host:
-            await asyncio.sleep(3500)
-            world.source.push(app, "b" * 40)
-            world.source.seconds = 600.0
-            await asyncio.sleep(600)  # a look has seen that, and fetches it
-            world.source.push(app, "c" * 40)
-            world.source.seconds = 0.0
-            await command.deploy(host.loops["api"], world.source, None, "ada")
-            await asyncio.sleep(2000)
-            assert [r["revision"][0] for r in world.ledger.receipts("api")] == ["a", "c"]
-            assert outcomes(world) == [(1, "kept"), (2, "kept")]
-            assert world.proxy.release("api") == 2
+        async with started(world, HOOKED, other) as host:
+            world.source.push(HOOKED, "a" * 40)
+            world.source.trouble.errors["commit"] = [OutsideError("no network")]
+            await host.hint("api", None)
+            await asyncio.sleep(300)
+            assert world.proxy.release("api") == world.proxy.release("other") == 1
+
+    run(main())
+
+
+def test_what_a_hold_kept_back_is_looked_at_again_when_it_ends() -> None:
+    async def main() -> None:
+        world = World()
+        async with started(world, HOOKED) as host:
+            desk = Desk(host, urls=lambda _: [], environment=None, reload=None, stop=None, variable=None)
+            await desk.hold("api", "freeze", "ada")
+            world.source.push(HOOKED, "a" * 40)
+            await host.hint("api", None)
+            await asyncio.sleep(300)
+            assert not released(world)
+            await desk.resume("api", "ada")
+            await asyncio.sleep(300)
+            assert released(world) == "a"
 
     run(main())

@@ -16,7 +16,7 @@ import re
 import signal
 import subprocess
 import threading
-import time
+from contextlib import suppress
 from types import TracebackType
 
 # Files made to last, files given their names, the start and end of processes, words to HAProxy and Caddy.
@@ -37,7 +37,6 @@ class Steps:
         self._pid = pid
         self._kill_at = kill_at
         self._attached = threading.Event()
-        self._over = threading.Event()
 
     def __enter__(self) -> Steps:
         calls = ",".join(CALLS)
@@ -53,26 +52,14 @@ class Steps:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._strace.terminate()
-        self._left()
+        # Asked to end, it would wait for each thread to stop, for ever where the process is dying or stands still.
+        self._strace.kill()
+        self._strace.wait(20)
         self._reader.join(20)
         assert self._strace.stderr
         self._strace.stderr.close()
         if not self.killed:
             self._signal(signal.SIGCONT)
-
-    def _left(self) -> None:
-        """strace does not leave a process that stands still: a step just before the end may have stopped it."""
-        end = time.monotonic() + 20
-        while True:
-            try:
-                self._strace.wait(0.5)
-                return
-            except subprocess.TimeoutExpired:
-                assert time.monotonic() < end, "strace does not end"
-                if not self.killed:
-                    self._signal(signal.SIGCONT)
 
     @property
     def killed(self) -> bool:
@@ -97,7 +84,5 @@ class Steps:
                 call = f"{match[1]} {(match[2] or '')[:80]}".strip()
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(self._pid, number)
-        except ProcessLookupError:
-            self._over.set()

@@ -83,20 +83,24 @@ def running(shop: LedgerApp) -> Counter[int]:
     return Counter(int(env["NOREN_RELEASE"]) for env in environments if env.get("NOREN_APP") == "shop")
 
 
-def pid_of(shop: LedgerApp, proxy: str) -> int:
-    """The process of ``haproxy`` or ``caddy`` now; 0 for none."""
+def pid_of(shop: LedgerApp, proxy: str) -> int | None:
+    """The process of ``haproxy`` or ``caddy`` now."""
     if proxy == "caddy":
         folder = str(shop.noren.state / "caddy")
         procs = Path("/proc").glob("[0-9]*")
-        return max((int(proc.name) for proc in procs if environment(proc).get("XDG_CONFIG_HOME") == folder), default=0)
+        return next((int(proc.name) for proc in procs if environment(proc).get("XDG_CONFIG_HOME") == folder), None)
     *_, text = (shop.noren.state / proxy / "identity.json").read_text().splitlines()  # a digest may stand before it
     return int(json.loads(text)["pid"])
 
 
 def successor_of(shop: LedgerApp, proxy: str, killed: int) -> int:
     """Wait until another process than the killed one is the proxy."""
-    shop.noren.until(lambda: pid_of(shop, proxy) not in (killed, 0), f"{proxy} is started again", 10, pause=0.002)
-    return pid_of(shop, proxy)
+
+    def other() -> int | None:
+        pid = pid_of(shop, proxy)
+        return pid if pid != killed else None
+
+    return shop.noren.until(other, f"{proxy} is started again", 10, pause=0.002)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The Builder port: revision → artifact, each key built once however many apps ask for it.
 
-Wired in main.py, called by the loop of each app. Below ``state_dir``/builds each key has a folder
+Wired in daemon.py, called by the loop of each app. Below ``state_dir``/builds each key has a folder
 (``tree`` or ``output``, and ``built.json``, whose presence means finished) and a log beside it.
 """
 

@@ -1,6 +1,6 @@
 """Runs the one Caddy that serves every static site, and starts it again at once when it dies.
 
-main.py enters it, static.py asks for it. Caddy outlives the daemon and is adopted again. It
+daemon.py enters it, static.py asks for it. Caddy outlives the daemon and is adopted again. It
 listens on a socket of the daemon, inherited as descriptor 0, so connections that wait while it is
 dead are answered by the next one. It is known by its environment alone: no file of it can be lost.
 """
@@ -20,7 +20,7 @@ from types import TracebackType
 
 from noren.adapters import proctable
 from noren.adapters.caddy_config import config
-from noren.adapters.identity import Identity
+from noren.adapters.identity import Identity, boot_id
 from noren.adapters.unix_listener import bound, taken_back
 from noren.address import reachable
 from noren.core.errors import HostError
@@ -141,15 +141,20 @@ class Caddy:
         }
 
     async def _newest(self) -> Identity | None:
-        """The one that serves; a daemon that died while another took over left the one before it, which goes."""
-        told = [row.pid for row in proctable.rows() if self._is_ours(proctable.environment(row.pid))]
-        found = sorted(filter(None, map(Identity.of, told)), key=lambda process: process.start_ticks)
+        """The one that was started last; a daemon that died while it took over left the one before it, which goes."""
+        ours = sorted((row for row in proctable.rows() if self._is_ours(row.pid)), key=lambda row: row.start_ticks)
+        found = [Identity(row.pid, row.start_ticks, boot_id()) for row in ours if not row.dead]
         for earlier in found[:-1]:
             await _end(earlier)
         return found[-1] if found else None
 
-    def _is_ours(self, environment: dict[str, str]) -> bool:
-        return environment.get("XDG_CONFIG_HOME") == str(self._folder)
+    def _is_ours(self, pid: int) -> bool:
+        """By command and folder; the same names in a container are another Caddy's."""
+        return (
+            proctable.words(pid)[1:] == self._argv[1:]
+            and proctable.environment(pid).get("XDG_CONFIG_HOME") == str(self._folder)
+            and proctable.beside_us(pid)
+        )
 
     async def _answering(self, process: Identity) -> None:
         """Any answer will do: before it, the queue of the listener holds the request."""

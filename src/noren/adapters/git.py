@@ -1,6 +1,6 @@
 """The Source port: repositories by way of the system's git.
 
-Wired in main.py, called by the loop of each app (``tip``, ``commit``, ``keep``, ``forget``) and by
+Wired in daemon.py, called by the loop of each app (``tip``, ``commit``, ``keep``, ``forget``) and by
 Builds (``checkout``). Every failure names the repository and the branch, what git said and what to try.
 """
 

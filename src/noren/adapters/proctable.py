@@ -57,6 +57,21 @@ def environment(pid: int) -> dict[str, str]:
     return dict(part.split("=", 1) for part in raw.split("\0") if "=" in part)
 
 
+def words(pid: int) -> list[str]:
+    """The command line; empty when the process is gone."""
+    with suppress(OSError):
+        return _read(pid, "cmdline").decode(errors="replace").rstrip("\0").split("\0")
+    return []
+
+
+def beside_us(pid: int) -> bool:
+    """Whether it is in our pid namespace, and not in a container; False when it is gone or not ours to look at."""
+    try:
+        return os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat("/proc/self/ns/pid"))
+    except OSError:
+        return False
+
+
 def command(pid: int) -> str:
     """What was started, at most 80 characters; its short name when the kernel shows no more."""
     with suppress(OSError):

@@ -1,6 +1,6 @@
 """Serves a desk on a unix socket, inside the loop that already runs.
 
-Called by main.py as one task of the daemon; cancelling it ends the API and leaves no socket behind.
+Called by daemon.py as one task of the daemon; cancelling it ends the API and leaves no socket behind.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HOOKS_AT_ONCE = 1000  # connections, with those that the proxy keeps
 
 
 class _Embedded(uvicorn.Server):
-    """Uvicorn without its signal handlers (they are main.py's) and without waking up ten times a second."""
+    """Uvicorn without its signal handlers (they are daemon.py's) and without waking up ten times a second."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

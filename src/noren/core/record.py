@@ -17,6 +17,8 @@ from noren.core.schedule import Hold, Rebuild, Wanted
 from noren.core.traffic import Observation
 from noren.core.verdict import Outcome
 
+Choice = tuple[str | None, str | None]  # the tip considered last, and the revision that a person chose since
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppRecord:
@@ -53,6 +55,11 @@ class AppRecord:
     def key(self) -> str:
         """One per app."""
         return ""
+
+    @property
+    def choice(self) -> Choice:
+        """What a trigger or a person chose last: who looks for something newer remembers it from before the look."""
+        return self.tip, self.pinned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

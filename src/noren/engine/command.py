@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from noren.core import events as e
 from noren.core.errors import UsageError
-from noren.core.model import settings_digest
+from noren.core.model import App, Commit, settings_digest
 from noren.core.phase import Phase
 from noren.core.quarantine import find, matching
 from noren.core.record import QuarantineRecord, ReleaseRecord
@@ -23,27 +23,34 @@ from noren.engine.ports import Source
 
 async def deploy(loop: AppLoop, source: Source, revision: str | None, by: str) -> int:
     """Release a revision, or the tip of the branch; a quarantine of it is lifted. The rollout's number."""
-    app = loop.book.app
-    tip = revision or await source.tip(app)
-    commit = await source.commit(app, tip)
-    async with loop.turn:
-        book = loop.book
-        running = book.rollout.rollout if book.rollout else None
-        digest = settings_digest(app)
-        if running and _becomes(running, commit.revision, digest):
-            await _instead_of_what_waits(loop, commit.revision if revision else None)
-            return running.id
-        barred = find(book.quarantined, commit.revision, digest)
-        if barred:
-            await book.save(drop=[QuarantineRecord(quarantined=barred)])
-        record = book.record
-        if revision is None:
-            tag = commit.tag or record.tag
-            record = replace(record, tip=tip, revision=commit.revision, settings=digest, tag=tag)
-        record = replace(record, pinned=commit.revision if revision else None)
-        wanted = Wanted(revision=commit.revision, trigger=f"manual by {by}", manual=True)
-        note = book.note("trigger", f"{by} deploys {commit.revision[:12]} {commit.subject!r}")
-        return await loop.want(record, wanted, note)
+    while True:
+        app, since = loop.book.app, loop.book.record.choice
+        tip = revision or await source.tip(app)
+        commit = await source.commit(app, tip)
+        async with loop.turn:
+            # What a trigger considered meanwhile may be newer than what was seen here.
+            if revision or loop.book.record.choice == since:
+                return await _deployed(loop, app, commit, None if revision else tip, by)
+
+
+async def _deployed(loop: AppLoop, app: App, commit: Commit, tip: str | None, by: str) -> int:
+    """``tip`` is None where a person chose the very revision. The turn is ours."""
+    book = loop.book
+    running = book.rollout.rollout if book.rollout else None
+    digest = settings_digest(app)
+    pinned = commit.revision if tip is None else None
+    if running and _becomes(running, commit.revision, digest):
+        await _instead_of_what_waits(loop, pinned)
+        return running.id
+    barred = find(book.quarantined, commit.revision, digest)
+    if barred:
+        await book.save(drop=[QuarantineRecord(quarantined=barred)])
+    record = replace(book.record, pinned=pinned)
+    if tip is not None:
+        record = replace(record, tip=tip, revision=commit.revision, settings=digest, tag=commit.tag or record.tag)
+    wanted = Wanted(revision=commit.revision, trigger=f"manual by {by}", manual=True)
+    note = book.note("trigger", f"{by} deploys {commit.revision[:12]} {commit.subject!r}")
+    return await loop.want(record, wanted, note)
 
 
 async def _instead_of_what_waits(loop: AppLoop, pinned: str | None) -> None:

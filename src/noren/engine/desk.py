@@ -1,7 +1,7 @@
 """Where people and scripts are served: reads the books, passes commands on.
 
 The API calls it over the unix socket; it satisfies ``api.desk.Desk``. Reload and stop belong to
-the daemon itself, so ``main.py`` gives them in.
+the daemon itself, so ``daemon.py`` gives them in.
 """
 
 from __future__ import annotations
@@ -176,10 +176,12 @@ class Desk:
     async def resume(self, app: str, by: str) -> None:
         """End a hold."""
         await command.resume(self._host.loop(app), by)
+        self._host.look(self._host.loop(app))
 
     async def lift(self, app: str, revision: str, by: str) -> None:
         """Out of quarantine."""
         await command.lift(self._host.loop(app), revision, by)
+        self._host.look(self._host.loop(app))
 
     async def reload(self, prune: bool, dry: bool) -> list[str]:
         """Read the settings again; the plan."""

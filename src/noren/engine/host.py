@@ -1,6 +1,6 @@
 """All apps of one host: started, changed by a reload, pruned, stopped.
 
-Made by ``main.py``, used by ``desk.py``. Each app has its own loop; a fault in one is none of
+Made by ``daemon.py``, used by ``desk.py``. Each app has its own loop; a fault in one is none of
 the others'.
 """
 
@@ -82,10 +82,11 @@ class Host:
         """A webhook tells that something happened; returns once that is durable, raises StateError."""
         loop = self.loop(app)
         if app not in self._hints:
-            self._hints[app] = Hints(loop.book, self.ports.ledger, lambda: self._hinted(loop))
+            self._hints[app] = Hints(loop.book, self.ports.ledger, lambda: self.look(loop))
         await self._hints[app].take(delivery)
 
-    def _hinted(self, loop: AppLoop) -> None:
+    def look(self, loop: AppLoop) -> None:
+        """Look at the repository of an app soon; where neither polls nor webhooks are wanted, no change."""
         self._poll.hint(loop.book.app)
         self.previews.hint(loop.book.app.name)
 

@@ -20,7 +20,7 @@ from noren.core.instructions import Instruction
 from noren.core.model import App, Artifact, Commit, Instance, settings_digest
 from noren.core.phase import Phase
 from noren.core.quarantine import find
-from noren.core.record import AppRecord, Note, Record, ReleaseRecord, RetiringRecord, RolloutRecord
+from noren.core.record import AppRecord, Choice, Note, Record, ReleaseRecord, RetiringRecord, RolloutRecord
 from noren.core.retire import RetirePhase, Retiring, Running
 from noren.core.rollout import Rollout, RolloutKind, step
 from noren.core.schedule import BURST, QUIET, Wanted, consider, retry_delay
@@ -65,31 +65,33 @@ class AppLoop:
         self._executor = Executor(book, ports)
         self._conclusion = Conclusion(book, ports)
 
-    async def found(self, tip: str, commit: Commit, trigger: str, *, since: str | None) -> bool:
+    async def found(self, tip: str, commit: Commit, trigger: str, *, since: Choice) -> bool:
         """A trigger saw a tip that was not considered yet, which leads to this commit.
 
-        ``since`` is the tip that was considered last when the trigger began to look. False when another one was
-        meanwhile, by a person's deploy say: what was seen may be older than that, so look again.
+        ``since`` is what had been chosen when the trigger began to look. False when something else was meanwhile,
+        by a person's deploy say: what was seen may be older than that, so look again.
         """
         async with self.turn:
-            if self.book.record.tip != since:
+            if self.book.record.choice != since:
                 return False
             await self._consider(self.book.record, tip, commit, trigger)
             return True
 
-    async def came(self, at: str, tip: str, commit: Commit, *, since: str | None) -> None:
+    async def came(self, at: str, tip: str, commit: Commit, *, since: Choice) -> bool:
         """A scheduled time came: release the tip if it was not considered yet, else build again what is active.
 
-        ``since`` is as in ``found``: when another tip was considered meanwhile, this one counts as known.
+        ``since`` and what is returned are as in ``found``.
         """
         async with self.turn:
             book = self.book
+            if book.record.choice != since:
+                return False
             if book.record.hold:
-                return
+                return True
             record = replace(book.record, scheduled=book.clock.utc())
-            known = tip == record.tip or record.tip != since
-            if known or not await self._consider(record, tip, commit, "schedule"):
+            if tip == record.tip or not await self._consider(record, tip, commit, "schedule"):
                 await self.rebuilder.want(replace(book.record, scheduled=record.scheduled), at)
+            return True
 
     async def _consider(self, record: AppRecord, tip: str, commit: Commit, trigger: str) -> bool:
         """Whether it is wanted now, or was settled otherwise. The turn is ours."""

@@ -72,7 +72,8 @@ class Poll:
             trigger = "webhook" if hinted.is_set() else "poll"
             hinted.clear()
             problems = await self._looked(loops, trigger, hinted)
-            failures = failures + 1 if len(problems) == len(loops) else 0
+            # One of several that failed is looked at again after the interval; where there is none, nobody else would.
+            failures = failures + 1 if problems and (interval is None or len(problems) == len(loops)) else 0
             await _say(loops, problems)
             await pause(interval, failures, hinted)
 
@@ -83,7 +84,7 @@ class Poll:
             return {loop.book.app.name: f"looking at {loop.book.app.repo} failed: {exc!r}" for loop in loops}
 
     async def _ask(self, loops: Sequence[AppLoop], trigger: str, hinted: asyncio.Event) -> dict[str, str]:
-        before = [loop.book.record.tip for loop in loops]
+        before = [loop.book.record.choice for loop in loops]
         try:
             tip = await self._source.tip(loops[0].book.app)
         except NorenError as exc:

@@ -1,6 +1,6 @@
 """What the engine needs from outside, as Protocols of at most six verbs.
 
-The engine calls them, ``adapters/`` implements them, ``main.py`` brings both together, and
+The engine calls them, ``adapters/`` implements them, ``daemon.py`` brings both together, and
 ``tests/fakes.py`` has a tame and a misbehaving fake of each. Every verb may be called again
 after a crash: each states what a second call does.
 """

@@ -143,8 +143,8 @@ class Previews:
 
     async def _opened(self, parent: AppLoop, pull: PullRequest) -> str:
         loop = await self._rooms.open_preview(parent, pull)
-        since = loop.book.record.tip
-        if since == pull.head:
+        since = loop.book.record.choice
+        if loop.book.record.tip == pull.head:
             return ""
         if loop.tasks.busy("trigger"):
             self.hint(parent.book.app.name)  # it is still taking in the head before

@@ -7,7 +7,7 @@ ledger, so that the times that passed while Noren was not running are caught up 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -75,9 +75,9 @@ class Timer:
         return None
 
     async def _came(self, loop: AppLoop, at: datetime) -> str:
-        """Look, and tell the app; what was wrong, "" when it took the time in."""
+        """Look, and tell the app; what was wrong, "" when it took the time in, or something newer: then look again."""
         book = loop.book
-        before, since = book.record.scheduled, book.record.tip
+        since = book.record.choice
         try:
             tip = await self._source.tip(book.app)
             commit = await self._source.commit(book.app, tip)
@@ -87,13 +87,19 @@ class Timer:
             return f"looking at {book.app.repo} failed: {exc!r}"
         # A task of the app: a reload ends ours, and must not end it between two commits to the ledger.
         came = partial(loop.came, rfc3339(at), tip, commit, since=since)
-        loop.tasks.spawn("trigger", f"{book.app.name}: schedule", came)
+        heard = asyncio.Event()
+        loop.tasks.spawn("trigger", f"{book.app.name}: schedule", _tell, came, heard)
         try:
-            async with asyncio.timeout(_HEARD), book.changed:
-                await book.changed.wait_for(lambda: book.record.scheduled != before or book.record.hold is not None)
+            async with asyncio.timeout(_HEARD):
+                await heard.wait()
         except TimeoutError:
             return f"{book.app.name} did not take it in within {_HEARD:g} s"
         return ""
+
+
+async def _tell(came: Callable[[], Awaitable[bool]], heard: asyncio.Event) -> None:
+    await came()
+    heard.set()
 
 
 async def _free(loop: AppLoop) -> None:

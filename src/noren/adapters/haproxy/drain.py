@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
-from noren.adapters.haproxy.runtime import Gone, Runtime
+from noren.adapters.haproxy.runtime import Gone, Runtime, Silent
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
 _SPREAD, _SPREAD_EACH = 10.0, 0.1
@@ -51,11 +51,13 @@ async def _drain_twin(runtime: Runtime, servers: set[str], limit: float) -> int:
 
 
 async def in_flight(runtime: Runtime, servers: set[str]) -> int:
-    """Requests in flight to these servers; none when HAProxy itself is gone, and they with it."""
+    """Requests in flight to these servers, at least; none when HAProxy itself is gone, and they with it."""
     try:
         texts = [
             await runtime.ask(f"show servers conn {backend}") for backend in {s.partition("/")[0] for s in servers}
         ]
+    except Silent:
+        return 1  # it may still be answering them
     except Gone:
         return 0
     return sum(used for text in texts for name, used in parse_used(text).items() if name in servers)

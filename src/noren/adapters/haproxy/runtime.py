@@ -21,6 +21,10 @@ class Gone(TrafficError):
     """Nobody answers on the admin socket: HAProxy has ended or is about to be started again."""
 
 
+class Silent(Gone):
+    """Nobody answered in time: it has ended, or it stands still with all that it was answering."""
+
+
 def word(text: str) -> str:
     """One argument of a command, whatever it holds."""
     return re.sub(r"([\\ ;])", r"\\\1", text)
@@ -34,14 +38,17 @@ class Runtime:
         self._deadline = deadline
 
     async def ask(self, command: str) -> str:
-        """The answer to one command; raises Gone when nobody answers within the deadline (seconds)."""
+        """The answer to one command; raises Gone when nobody answers, Silent not within the deadline (seconds)."""
         try:
             # Not wait_for: until Python 3.12 it may swallow a cancellation.
             async with asyncio.timeout(self._deadline):
                 return await self._ask(command)
-        except (OSError, TimeoutError) as exc:
-            raise Gone(
-                "HAProxy does not answer", seen=f"{command}: {exc or 'no answer'}", hint="see haproxy.log in the state"
+        except OSError as exc:
+            kind = Silent if isinstance(exc, TimeoutError) else Gone
+            raise kind(
+                "HAProxy does not answer",
+                seen=f"{command}: {exc or f'no answer in {self._deadline:g} s'}",
+                hint="see haproxy.log in the state",
             ) from exc
 
     async def ask_all(self, commands: Sequence[str]) -> list[str]:
@@ -49,11 +56,11 @@ class Runtime:
 
         An empty line ends each, and none has one within (management.txt, 9.3, "Unix Socket commands").
         """
-        lines = (await self.ask(";".join(commands))).splitlines(keepends=True)
-        ends = [n for n, line in enumerate(lines, 1) if line == "\n"]
+        lines = (await self.ask(";".join(commands))).split("\n")
+        ends = [n for n, line in enumerate(lines[:-1]) if not line]
         if len(ends) != len(commands):
             raise Gone("HAProxy does not answer", seen=f"{len(ends)} answers to {len(commands)} commands")
-        return ["".join(lines[begin:end]) for begin, end in pairwise([0, *ends])]
+        return ["\n".join(lines[begin + 1 : end + 1]) for begin, end in pairwise([-1, *ends])]
 
     async def do(self, commands: Sequence[str]) -> None:
         """Run commands in order; raises TrafficError at the first that HAProxy refuses."""

@@ -66,7 +66,7 @@ class View:
 def parse_map(text: str) -> dict[str, str]:
     """``show map FILE``: a reference, the key, the rest of the line is the value."""
     entries: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):  # a value may hold what else ends a line for Python
         if line.startswith("0x"):
             _, key, value = (*line.split(" ", 2), "")[:3]
             entries.setdefault(key, value)
