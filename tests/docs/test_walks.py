@@ -91,7 +91,7 @@ def walk(terminal: Terminal, page: Path, between: dict[str, tuple[str, ...]]) ->
 def test_the_tutorial_of_a_site_can_be_followed_word_for_word(terminal: Terminal) -> None:
     between = {
         "curl -i http://hello.localhost:8080/": ("noren status", "hello .* idle"),
-        "noren receipt hello": ("noren releases hello", "2 .* kept"),
+        "noren receipt hello": ("noren releases hello", r"(?m)^2 .* kept"),
         "noren deploy hello --wait": ("curl -s http://hello.localhost:8080/", "<h1>Hello</h1>"),
     }
     walk(terminal, ROOT / "docs/tutorial/first-site.md", between)
