@@ -91,7 +91,7 @@ prove-mutants: install
 	@$(BIN)/pytest -s --timeout=3600 tests/mutants $(ARGS)
 
 sweep: install
-	@$(BIN)/pytest -s -m slow --timeout=3600 tests/proofs/test_crash_sweep.py tests/recovery $(ARGS)
+	@$(BIN)/pytest -s -m slow --timeout=3600 tests/proofs/test_crash_sweep.py tests/proofs/test_harmed_state.py tests/recovery $(ARGS)
 
 lock:
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:dev --all-extras pyproject.toml -o requirements.lock --python-version 3.11
