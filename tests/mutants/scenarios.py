@@ -16,7 +16,6 @@ from noren.prove.keepalive import KeepAlive, NewConnection, Posts
 from noren.prove.load import Load
 from noren.prove.outcome import Outcome
 from noren.prove.proof import Proof
-from noren.prove.race import KeepAliveRace
 from noren.prove.request import Target, gets, mix, posts
 from noren.prove.streams import Streams
 from tests.daemon import Daemon, Repository
@@ -43,6 +42,19 @@ def order(body):
 shop.order = order
 shop.begin()
 simple.Server(("127.0.0.1", int(sys.argv[1])), simple.Handler).serve_forever()
+"""
+# Closes an idle connection in the moment in which the next request comes, each time.
+CLOSING = """
+import sys
+import shop, simple
+class Handler(simple.Handler):
+    def handle(self):
+        self.close_connection = True
+        self.handle_one_request()
+        if not self.close_connection:
+            self.rfile.peek(1)
+shop.begin()
+simple.Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
@@ -113,24 +125,28 @@ def test_quarantine(tmp_path: Path) -> None:
 
 
 def test_race(tmp_path: Path) -> None:
-    """Requests around the app's idle time-out of a second."""
-    command = f"{COMMANDS['uvicorn']} --timeout-keep-alive 1"
-    with LedgerApp(tmp_path, command=command) as shop:
-        load = KeepAliveRace(name="L3", target=shop.target, idle=1.0, clients=200, check=names_its_release)
-        with Background(load) as traffic:
-            time.sleep(8)
+    """Orders to an app that closes its idle connections as the next request comes."""
+    with LedgerApp(tmp_path, "simple", **QUICK) as shop:
+        running(shop, "closing.py", CLOSING)
+        with Background(Posts(name="L2", target=shop.target, rate=40)) as traffic:
+            time.sleep(4)
         lost_nothing(Proof.of(traffic.ledger, shop.orders()))
+
+
+def running(shop: LedgerApp, file: str, text: str) -> None:
+    """Release this server instead of the example's own."""
+    command = f"exec {COMMANDS['simple'].split()[1]} {file} $PORT"
+    shop.noren.configure(shop.noren.settings.read_text().replace(COMMANDS["simple"], command))
+    shop.commit(**{file: text})
+    shop.noren.client.reload(prune=False, dry=False)
+    shop.noren.kept("shop", shop.repository.tip())
 
 
 def test_killed_instance(tmp_path: Path) -> None:
     """An instance that dies with orders executed and not yet answered: some are lost, none is executed again."""
-    command = f"exec {COMMANDS['simple'].split()[1]} slow.py $PORT"
     settings = {**QUICK, "keep_warm": '"1m"'}
     with LedgerApp(tmp_path, "simple", **settings) as shop:
-        shop.noren.configure(shop.noren.settings.read_text().replace(COMMANDS["simple"], command))
-        shop.commit(**{"slow.py": SLOW_ORDERS})
-        shop.noren.client.reload(prune=False, dry=False)
-        shop.noren.kept("shop", shop.repository.tip())
+        running(shop, "slow.py", SLOW_ORDERS)
         with Background(Posts(name="L2", target=shop.target, rate=40)) as traffic:
             for _ in range(3):
                 time.sleep(1.5)
