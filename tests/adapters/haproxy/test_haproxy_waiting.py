@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import replace
 from pathlib import Path
 
 from haproxy_parts import app, backend, fetch, free_port, proxy, routing, server, upstreams
 
+from noren.adapters.haproxy.drain import in_flight
+from noren.adapters.haproxy.folder import ADMIN, Folder
+from noren.adapters.haproxy.runtime import Runtime
 from noren.adapters.haproxy.waiting import seconds
 from noren.core.model import Ready
 from noren.core.traffic import Counts, Observation, Traffic
@@ -40,3 +44,17 @@ def test_what_waits_is_counted_by_twin_also_when_its_client_left_but_no_stream_a
     seen = asyncio.run(check())
     expected = {1: Traffic(reads=Counts(failed=2), writes=Counts(failed=1))}
     assert (seen.waiting, seen.overdue) == (expected, expected)
+
+
+def test_a_haproxy_that_stands_still_may_have_requests_in_flight_and_one_that_is_gone_has_none(tmp_path: Path) -> None:
+    async def run() -> None:
+        folder = Folder(tmp_path)
+        runtime = Runtime(folder, deadline=0.2)
+        assert await in_flight(runtime, {"s000-read/1-a"}) == 0
+        with socket.socket(socket.AF_UNIX) as still:
+            still.bind(folder.socket(ADMIN))
+            still.listen()
+            assert await in_flight(runtime, {"s000-read/1-a"}) == 1
+        folder.close()
+
+    asyncio.run(run())
