@@ -15,6 +15,7 @@ import pytest
 from site_client import BINARY, answer, artifact, ask, connected, instance, release, request, running, site
 from traversals import CANARY, HIDDEN, traversals
 
+from noren.adapters import proctable
 from noren.adapters.caddy import Caddy
 from noren.adapters.httpget import get
 from noren.adapters.identity import Identity, start_ticks
@@ -39,10 +40,7 @@ def socket_inode(descriptor: Path) -> str:
 
 def twin(pid: int, listener: socket.socket) -> subprocess.Popen[bytes]:
     """Another Caddy with the command and the environment of this one."""
-    words, environ = (
-        Path(f"/proc/{pid}/{name}").read_text().rstrip("\0").split("\0") for name in ("cmdline", "environ")
-    )
-    env = dict(variable.split("=", 1) for variable in environ)
+    words, env = proctable.words(pid), proctable.environment(pid)
     return subprocess.Popen(words, env=env, stdin=listener, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

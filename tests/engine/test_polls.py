@@ -109,8 +109,8 @@ def released(world: World) -> str:
     return "".join(receipt["revision"][0] for receipt in world.ledger.receipts("api"))
 
 
-async def fetching(world: World, host: Host, app: App) -> None:
-    """A is kept; B was pushed, and a look has seen it and fetches it for ten minutes."""
+async def overtaken(world: World, host: Host, app: App, revision: str | None) -> None:
+    """A is kept; a look has seen B and fetches it for ten minutes; meanwhile C is pushed, and a person deploys it."""
     world.source.push(app, "a" * 40)
     await host.hint("api", None)
     await asyncio.sleep(3500)
@@ -120,6 +120,8 @@ async def fetching(world: World, host: Host, app: App) -> None:
     await host.hint("api", None)
     await asyncio.sleep(300)
     world.source.seconds = 0.0
+    world.source.push(app, "c" * 40)
+    await command.deploy(host.loops["api"], world.source, revision, "ada")
 
 
 @pytest.mark.parametrize("app", [HOOKED, HOURLY], ids=["webhook", "schedule"])
@@ -128,9 +130,7 @@ def test_what_a_person_deploys_is_not_taken_back_by_a_look_that_began_before(app
     async def main() -> None:
         world = World()
         async with started(world, app) as host:
-            await fetching(world, host, app)
-            world.source.push(app, "c" * 40)
-            await command.deploy(host.loops["api"], world.source, revision, "ada")
+            await overtaken(world, host, app, revision)
             await asyncio.sleep(1200)
             assert released(world).rstrip("c") == "a" and world.proxy.release("api") == len(released(world))
             assert "b" not in released(world)
@@ -143,9 +143,7 @@ def test_what_was_pushed_while_a_look_was_overtaken_is_found_by_another_look(app
     async def main() -> None:
         world = World()
         async with started(world, app) as host:
-            await fetching(world, host, app)
-            world.source.push(app, "c" * 40)
-            await command.deploy(host.loops["api"], world.source, None, "ada")
+            await overtaken(world, host, app, None)
             world.source.push(app, "d" * 40)  # and nobody says so
             await asyncio.sleep(1200)
             assert released(world) == "acd"

@@ -2,7 +2,7 @@
 
 daemon.py enters it, static.py asks for it. Caddy outlives the daemon and is adopted again. It
 listens on a socket of the daemon, inherited as descriptor 0, so connections that wait while it is
-dead are answered by the next one. It is known by its environment alone: no file of it can be lost.
+dead are answered by the next one. It is known by its command and environment: no file of it can be lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from types import TracebackType
 
 from noren.adapters import proctable
 from noren.adapters.caddy_config import config
-from noren.adapters.identity import Identity, boot_id
+from noren.adapters.identity import Identity
 from noren.adapters.unix_listener import bound, taken_back
 from noren.address import reachable
 from noren.core.errors import HostError
@@ -143,7 +143,7 @@ class Caddy:
     async def _newest(self) -> Identity | None:
         """The one that was started last; a daemon that died while it took over left the one before it, which goes."""
         ours = sorted((row for row in proctable.rows() if self._is_ours(row.pid)), key=lambda row: row.start_ticks)
-        found = [Identity(row.pid, row.start_ticks, boot_id()) for row in ours if not row.dead]
+        found = [Identity.told_by(row) for row in ours if not row.dead]
         for earlier in found[:-1]:
             await _end(earlier)
         return found[-1] if found else None

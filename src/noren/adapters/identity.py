@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from noren.adapters.proctable import row
+from noren.adapters.proctable import Row, row
 
 
 @cache
@@ -40,6 +40,11 @@ class Identity:
         """The identity of a running process, None when it is gone."""
         ticks = start_ticks(pid)
         return None if ticks is None else Identity(pid, ticks, boot_id())
+
+    @staticmethod
+    def told_by(row: Row) -> Identity:
+        """The identity of what was seen in the table of processes, dead or alive."""
+        return Identity(row.pid, row.start_ticks, boot_id())
 
     def alive(self) -> bool:
         """Whether this very process still runs."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noren.adapters import proctable
-from noren.adapters.identity import Identity, boot_id
+from noren.adapters.identity import Identity
 from noren.core.errors import ReleaseError
 from noren.core.model import Release
 
@@ -97,7 +97,7 @@ def _spawn(argv: list[str], directory: str, environment: dict[str, str], output:
     child.returncode = 0
     row = proctable.row(child.pid)
     assert row is not None, "an unreaped child has a row, dead or alive"
-    return Identity(child.pid, row.start_ticks, boot_id())
+    return Identity.told_by(row)
 
 
 def _check(command: str, directory: str, environment: dict[str, str]) -> None:

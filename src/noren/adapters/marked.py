@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from noren.adapters import proctable
 from noren.adapters.cgroup import Cgroup
-from noren.adapters.identity import Identity, boot_id
+from noren.adapters.identity import Identity
 
 MARK = "NOREN_BUILD"
 _ROUNDS = 50
@@ -40,9 +40,9 @@ async def end_all(mark: str, group: Cgroup, session: int | None = None) -> bool:
 
 
 def _found(mark: str, group: Cgroup, session: int | None) -> list[Identity]:
-    boot, members = boot_id(), group.pids()
+    members = group.pids()
     return [
-        Identity(row.pid, row.start_ticks, boot)
+        Identity.told_by(row)
         for row in proctable.rows()
         if not row.dead
         and row.pid != os.getpid()

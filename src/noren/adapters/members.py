@@ -101,5 +101,5 @@ def _with_descendants(table: list[Row], own: set[int]) -> set[int]:
 
 
 def _living(table: list[Row], pids: Iterable[int]) -> list[Identity]:
-    boot, wanted = boot_id(), set(pids)
-    return [Identity(row.pid, row.start_ticks, boot) for row in table if row.pid in wanted and not row.dead]
+    wanted = set(pids)
+    return [Identity.told_by(row) for row in table if row.pid in wanted and not row.dead]

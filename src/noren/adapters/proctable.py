@@ -75,8 +75,7 @@ def beside_us(pid: int) -> bool:
 def command(pid: int) -> str:
     """What was started, at most 80 characters; its short name when the kernel shows no more."""
     with suppress(OSError):
-        shown = _read(pid, "cmdline") or _read(pid, "comm")
-        line = shown.replace(b"\0", b" ").decode(errors="replace").strip()
+        line = (" ".join(words(pid)) or _read(pid, "comm").decode(errors="replace")).strip()
         return "".join(c if c.isprintable() else " " for c in line)[:80]
     return "?"
 

@@ -198,13 +198,13 @@ class Healer:
                 if good:
                     answers()
                 if good >= ready.successes:
-                    break
+                    return True
                 await asyncio.wait({exited}, timeout=ready.interval)
         finally:
             exited.cancel()
-        if good < ready.successes and answer:
+        if answer:
             await self._say(f"{instance.id} did not become ready: {answer.url} {answer.problem}")
-        return good >= ready.successes
+        return False
 
     async def _joined(self, instance: Instance, active: Running) -> bool:
         """Into the active release, if it is still that one."""

@@ -65,33 +65,32 @@ class AppLoop:
         self._executor = Executor(book, ports)
         self._conclusion = Conclusion(book, ports)
 
-    async def found(self, tip: str, commit: Commit, trigger: str, *, since: Choice) -> bool:
+    async def found(
+        self, tip: str, commit: Commit, trigger: str, *, since: Choice, look_again: Callable[[], None]
+    ) -> None:
         """A trigger saw a tip that was not considered yet, which leads to this commit.
 
-        ``since`` is what had been chosen when the trigger began to look. False when something else was meanwhile,
-        by a person's deploy say: what was seen may be older than that, so look again.
+        ``since`` is what had been chosen when the trigger began to look. When something else was meanwhile, by a
+        person's deploy say, what was seen may be older than that: nothing is considered, and it is to look again.
         """
         async with self.turn:
-            if self.book.record.choice != since:
-                return False
-            await self._consider(self.book.record, tip, commit, trigger)
-            return True
+            if self.book.record.choice == since:
+                await self._consider(self.book.record, tip, commit, trigger)
+            else:
+                look_again()
 
-    async def came(self, at: str, tip: str, commit: Commit, *, since: Choice) -> bool:
+    async def came(self, at: str, tip: str, commit: Commit, *, since: Choice) -> None:
         """A scheduled time came: release the tip if it was not considered yet, else build again what is active.
 
-        ``since`` and what is returned are as in ``found``.
+        ``since`` is as in ``found``. When something else was chosen meanwhile the time counts as not followed yet.
         """
         async with self.turn:
             book = self.book
-            if book.record.choice != since:
-                return False
-            if book.record.hold:
-                return True
+            if book.record.hold or book.record.choice != since:
+                return
             record = replace(book.record, scheduled=book.clock.utc())
             if tip == record.tip or not await self._consider(record, tip, commit, "schedule"):
                 await self.rebuilder.want(replace(book.record, scheduled=record.scheduled), at)
-            return True
 
     async def _consider(self, record: AppRecord, tip: str, commit: Commit, trigger: str) -> bool:
         """Whether it is wanted now, or was settled otherwise. The turn is ours."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from noren.core.errors import NorenError
@@ -102,14 +102,9 @@ class Poll:
                 problems[loop.book.app.name] = str(exc)
             else:
                 # A task of the app: a reload ends ours, and must not end it between two commits to the ledger.
-                found = partial(loop.found, tip, commit, trigger, since=since)
-                loop.tasks.spawn("trigger", f"{loop.book.app.name}: trigger", _tell, found, hinted)
+                found = partial(loop.found, since=since, look_again=hinted.set)
+                loop.tasks.spawn("trigger", f"{loop.book.app.name}: trigger", found, tip, commit, trigger)
         return problems
-
-
-async def _tell(found: Callable[[], Awaitable[bool]], hinted: asyncio.Event) -> None:
-    if not await found():
-        hinted.set()
 
 
 async def pause(interval: float | None, failures: int, hinted: asyncio.Event) -> None:

@@ -8,7 +8,7 @@ look. A forge that cannot be asked changes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -153,13 +153,9 @@ class Previews:
             commit = await self._rooms.ports.source.commit(loop.book.app, pull.head)
         except NorenError as exc:
             return str(exc)
-        found = partial(loop.found, pull.head, commit, TRIGGER, since=since)
-        loop.tasks.spawn("trigger", f"{loop.book.app.name}: trigger", self._told, parent, found)
+        found = partial(loop.found, since=since, look_again=partial(self.hint, parent.book.app.name))
+        loop.tasks.spawn("trigger", f"{loop.book.app.name}: trigger", found, pull.head, commit, TRIGGER)
         return ""
-
-    async def _told(self, parent: AppLoop, found: Callable[[], Awaitable[bool]]) -> None:
-        if not await found():
-            self.hint(parent.book.app.name)
 
     async def approve(self, loop: AppLoop, number: int, revision: str, by: str) -> None:
         """Let a commit of a fork have a preview. Raises UsageError when that is not what it is at."""

@@ -97,7 +97,7 @@ class Timer:
         return ""
 
 
-async def _tell(came: Callable[[], Awaitable[bool]], heard: asyncio.Event) -> None:
+async def _tell(came: Callable[[], Awaitable[None]], heard: asyncio.Event) -> None:
     await came()
     heard.set()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from noren.adapters import proctable
 from noren.adapters.haproxy.folder import CONFIG, LISTENERS, OUTPUT, Folder
-from noren.adapters.identity import Identity, boot_id
+from noren.adapters.identity import Identity
 from noren.core.errors import HostError
 
 _LONGEST_OUTPUT = 1_000_000
@@ -43,7 +43,7 @@ def launch(binary: Path, folder: Folder, *, inherit: bool, replaces: Identity | 
     child.returncode = 0
     row = proctable.row(child.pid)
     assert row is not None, "an unreaped child has a row, dead or alive"
-    return Identity(child.pid, row.start_ticks, boot_id())
+    return Identity.told_by(row)
 
 
 def refusal(output: str) -> HostError:
