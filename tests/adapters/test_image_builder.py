@@ -16,7 +16,9 @@ from docker_registry import DockerRegistry, docker_registry
 from repository import Repository
 
 from noren.adapters.builder import Builds
+from noren.adapters.cgroup import Cgroups
 from noren.adapters.git import Git
+from noren.adapters.images.buildah import Buildah
 from noren.adapters.images.builder import Images
 from noren.adapters.images.image import compose, nothing
 from noren.adapters.images.layer import write_layer
@@ -132,6 +134,18 @@ def test_a_dockerfile_is_built_in_root_with_what_the_build_command_made(yard: Ya
     built = yard.build(replace(yard.app("echo x >made"), root="shop"), revision)
     assert yard.files(built.path) == {"app/made": b"x\n"}
     assert [path.name for path in (yard.path / "state" / "images").glob("new-*")] == []
+
+
+@pytest.mark.parametrize("folder", ["new-_a", "new-a__b", "new-a_"])
+def test_a_dockerfile_is_built_wherever_its_layout_goes(folder: str, yard: Yard, buildah: None) -> None:
+    tree, work = yard.path / "tree", yard.path / folder
+    tree.mkdir()
+    work.mkdir()
+    (tree / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /x\n")
+    builds = Buildah(yard.path / "storage")
+    group = Cgroups(yard.path).of("image")
+    asyncio.run(builds.build(yard.app(), tree, work / "layout", log=yard.path / "build.log", group=group))
+    assert (work / "layout" / "index.json").exists()
 
 
 def test_a_dockerfile_that_fails_is_the_commits_fault(yard: Yard, buildah: None) -> None:

@@ -6,6 +6,7 @@ trusted as much as a build command is.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -42,7 +43,8 @@ class Buildah:
         kubernetes = app.kubernetes
         assert kubernetes is not None
         dockerfile = tree / kubernetes.dockerfile
-        name = f"localhost/noren/{layout.parent.name}"
+        # Not the folder's own name: names of images may not have "_" where names of folders may.
+        name = f"localhost/noren/{hashlib.sha256(bytes(layout)).hexdigest()[:16]}"
         own = ["buildah", "--root", str(self.storage / "root"), "--runroot", str(self.storage / "run")]
         login = ["--authfile", kubernetes.registry_auth_file] if kubernetes.registry_auth_file else []
         steps = (
