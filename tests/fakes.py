@@ -124,10 +124,11 @@ class FakeBuilder:
 
 
 class FakeRunner:
-    """Instances are entries in ``alive``; ``kill`` ends one."""
+    """Instances are entries in ``alive``; ``kill`` ends one, and leaves a child in ``children`` until it is stopped."""
 
     def __init__(self) -> None:
         self.alive: dict[str, Instance] = {}
+        self.children: set[str] = set()
         self.stopped: list[str] = []
         self.serving: dict[str, Found] = {}
         self.most = 0
@@ -162,6 +163,7 @@ class FakeRunner:
 
     async def stop(self, instance: Instance, grace: float) -> None:
         self.alive.pop(instance.id, None)
+        self.children.discard(instance.id)
         self.stopped.append(instance.id)
 
     async def found(self, app: App) -> Found | None:
@@ -170,6 +172,7 @@ class FakeRunner:
 
     def kill(self, name: str) -> None:
         del self.alive[name]
+        self.children.add(name)
         self._ends.setdefault(name, asyncio.Event()).set()
 
     def change(self, name: str, by: str) -> None:

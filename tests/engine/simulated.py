@@ -73,7 +73,8 @@ class MoodyRunner(FakeRunner):
     async def exited(self, instance: Instance) -> Exit:
         if instance.id in self.alive and self.nature(instance) is Nature.DIES:
             await asyncio.sleep(1.0)
-            self.alive.pop(instance.id, None)
+            if self.alive.pop(instance.id, None):
+                self.children.add(instance.id)
         return await super().exited(instance)
 
     async def stop(self, instance: Instance, grace: float) -> None:

@@ -46,7 +46,7 @@ async def killed_while_healing(world: MoodyWorld) -> None:
     async with started(world) as host:
         await asyncio.sleep(150)
         world.runner.kill(world.runner.of(1)[0])
-        await until(lambda: bool(world.runner.alive))
+        await until(lambda: bool(world.runner.alive) and not host.loops["api"].book.record.left)
         assert host.loops["api"].book.record.healing
 
 
@@ -94,6 +94,28 @@ def test_what_a_start_cannot_end_is_ended_though_noren_is_killed_meanwhile() -> 
             active = host.loops["api"].book.record.active
             assert active and [i.id for i in active.instances] == list(world.runner.alive)
             assert not host.loops["api"].book.record.left
+
+    run(main())
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_what_an_instance_left_that_exited_is_ended_though_noren_is_killed_meanwhile(retired: bool) -> None:
+    async def main() -> None:
+        world = MoodyWorld()
+        world.push(API, Nature.GOOD)
+        async with started(world) as host:
+            await asyncio.sleep(150)
+            if retired:
+                world.push(API, Nature.GOOD)
+                await until(lambda: bool(host.loops["api"].book.retiring))
+            (exited,) = world.runner.of(1)
+            world.runner.trouble.stall = {"stop"}
+            world.runner.kill(exited)
+            await asyncio.sleep(1)
+            assert world.runner.children == {exited}
+        world.runner.trouble.stall = set()
+        async with started(world):
+            await until(lambda: not world.runner.children)
 
     run(main())
 

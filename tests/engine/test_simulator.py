@@ -307,6 +307,7 @@ class Simulation(RuleBasedStateMachine):
         alive = set(self.world.runner.alive)
         expected = {i.id for i in active.instances} if active else set()
         assert alive == expected, (alive, expected, self._story())
+        assert not self.world.runner.children, self._story()
         assert len(alive) == self._wanted()
         assert self.world.proxy.release("api") == (active.release if active else None)
         routed = {s.instance for b in self.world.proxy.routing["api"].backends for s in b.servers}

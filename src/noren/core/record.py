@@ -6,7 +6,7 @@ The engine commits these before it acts, ``adapters/ledger.py`` stores them as J
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from noren.core.forge import PullRequest
 from noren.core.model import App, Artifact, Instance, Release
@@ -28,7 +28,7 @@ class AppRecord:
     ``active`` is what new requests get. ``wanted`` waits for its turn or for its next try.
     ``pinned`` is a revision that a person chose: it stays until the next commit. ``healing`` is an
     instance that is being started in the place of one that ended, not yet part of ``active``.
-    ``left`` could not be ended when it had to be: tried until it is gone.
+    ``left`` is owed an end: it could not be ended when it had to be, or exited and may have left children behind.
     ``tag`` is the newest that was followed, ``scheduled`` when the schedule was followed last, ``rebuild`` what
     building again then came to.
     """
@@ -60,6 +60,14 @@ class AppRecord:
     def choice(self) -> Choice:
         """What a trigger or a person chose last: who looks for something newer remembers it from before the look."""
         return self.tip, self.pinned
+
+    def owing(self, instance: Instance) -> AppRecord:
+        """With an end owed to what this instance left."""
+        return replace(self, left=(*self.settled(instance).left, instance))
+
+    def settled(self, instance: Instance) -> AppRecord:
+        """With nothing of this instance left."""
+        return replace(self, left=tuple(i for i in self.left if i.id != instance.id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,9 +102,15 @@ class Book:
         healing = [self.record.healing] if self.record.healing else []
         return [instance for one in running if one for instance in one.instances] + healing + [*self.record.left]
 
-    def with_active(self, active: Running, healing: Instance | None = None) -> list[Record]:
-        """The records when other instances of the active release run; a rollout under way goes back to these."""
-        put: list[Record] = [replace(self.record, active=active, healing=healing)]
+    def with_active(
+        self, active: Running, healing: Instance | None = None, exited: Instance | None = None
+    ) -> list[Record]:
+        """The records when other instances of the active release run; a rollout under way goes back to these.
+
+        What ``exited`` left behind is owed.
+        """
+        record = self.record.owing(exited) if exited else self.record
+        put: list[Record] = [replace(record, active=active, healing=healing)]
         under_way = self.rollout
         if under_way and under_way.rollout.old and not under_way.rollout.phase.over:
             put.append(replace(under_way, rollout=replace(under_way.rollout, old=active)))

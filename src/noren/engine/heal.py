@@ -59,12 +59,12 @@ class Healer:
         if ended.respected:
             await self._respected(ended)
             return
-        if active and ended.instance in {i.id for i in active.instances}:
-            put = book.with_active(_without(active, ended.instance), book.record.healing)
+        if active and (exited := _of(active, ended.instance)):
+            put = book.with_active(_without(active, ended.instance), book.record.healing, exited)
             text = f"{ended.instance} {ended}" + (f"; the end of its log:\n{ended.log_tail}" if ended.log_tail else "")
             await book.save(*put, notes=[book.note("exit", text)])
             await self._router.mend()
-            self._sweep(active, ended.instance)
+            self._retirer.sweep(exited)
             self._count()
             if not await self._send_back():
                 self.check()
@@ -82,22 +82,19 @@ class Healer:
 
     async def _retired_ended(self, record: RetiringRecord, ended: Exit) -> None:
         running = record.retiring.running
-        if ended.instance not in {i.id for i in running.instances}:
+        exited = _of(running, ended.instance)
+        if exited is None:
             return
         shared = self._shared
         self._retirer.keep(record)
         left = RetiringRecord(retiring=replace(record.retiring, running=_without(running, ended.instance)))
         note = shared.book.note("exit", f"{ended.instance}, retired, {ended}")
-        await shared.book.save(*([left] if left.retiring.running.instances else []), drop=[record], notes=[note])
+        put = [left] if left.retiring.running.instances else []
+        await shared.book.save(shared.book.record.owing(exited), *put, drop=[record], notes=[note])
         await self._router.mend()
-        self._sweep(running, ended.instance)
+        self._retirer.sweep(exited)
         if left.retiring.running.instances:
             self._retirer.retire(left)
-
-    def _sweep(self, running: Running, name: str) -> None:
-        for instance in running.instances:
-            if instance.id == name:
-                self._retirer.sweep(instance)
 
     def check(self) -> None:
         """Start what the active release lacks, unless that is under way."""
@@ -238,6 +235,10 @@ class Healer:
 
     async def _say(self, text: str) -> None:
         await self._shared.book.save(notes=[self._shared.book.note("exit", text)])
+
+
+def _of(running: Running, instance: str) -> Instance | None:
+    return next((i for i in running.instances if i.id == instance), None)
 
 
 def _without(running: Running, instance: str) -> Running:

@@ -46,22 +46,22 @@ class Retirer:
             self.retire(RetiringRecord(retiring=retiring), at_once=True)
 
     def sweep(self, instance: Instance) -> None:
-        """End what an instance left that exited by itself (children, its port, its log), or that is still owed."""
+        """End what is owed: what an instance left that exited (children, its port, its log), or could not be ended."""
         self._shared.tasks.spawn(f"sweep {instance.id}", f"sweep {instance.id}", self._swept, instance)
 
     async def owe(self, instance: Instance) -> None:
         """It cannot be ended now: written down until it is gone, should Noren end before. The turn is ours."""
         book = self._shared.book
-        await book.save(replace(book.record, left=(*_without(book.record.left, instance), instance)))
+        await book.save(book.record.owing(instance))
         self.sweep(instance)
 
     async def _swept(self, instance: Instance) -> None:
         await self._end(instance)
         book = self._shared.book
         async with self._shared.turn:
-            left = _without(book.record.left, instance)
-            if left != book.record.left:
-                await book.save(replace(book.record, left=left))
+            settled = book.record.settled(instance)
+            if settled != book.record:
+                await book.save(settled)
 
     async def _end(self, instance: Instance) -> None:
         """Until it is gone: a process that survives SIGKILL (a dead disk, a network share) is nobody else's fault."""
@@ -127,7 +127,3 @@ class Retirer:
             after = RetiringRecord(retiring=replace(record.retiring, phase=phase))
             line = f"release {record.retiring.running.release} is {phase}" + (f": {text}" if text else "")
             await shared.book.save(after, notes=[shared.book.note("retire", line)])
-
-
-def _without(instances: tuple[Instance, ...], gone: Instance) -> tuple[Instance, ...]:
-    return tuple(i for i in instances if i.id != gone.id)
