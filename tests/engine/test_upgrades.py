@@ -42,9 +42,10 @@ async def _crash() -> None:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Let virtual time pass until something is so."""
-    while not true():  # noqa: ASYNC110 - virtual time costs nothing
-        await asyncio.sleep(0.05)
+    """Let virtual time pass until something is so, for an hour at most."""
+    async with asyncio.timeout(3600):
+        while not true():  # noqa: ASYNC110 - virtual time costs nothing
+            await asyncio.sleep(0.05)
 
 
 async def kept(world: World, host: Host, *revisions: str, app: App = API) -> None:
