@@ -20,6 +20,7 @@ from types import TracebackType
 
 from noren.adapters import proctable
 from noren.adapters.caddy_config import config
+from noren.adapters.command import Patience, Stalled, run
 from noren.adapters.identity import Identity
 from noren.adapters.unix_listener import bound, taken_back
 from noren.address import reachable
@@ -106,13 +107,27 @@ class Caddy:
         return process
 
     async def _up_to_date(self, process: Identity) -> Identity:
-        """Another version of Noren may configure Caddy differently: then a new one takes over the queue."""
+        """Another version of Noren may configure Caddy differently: then a new one takes over the queue, if it can."""
+        wanted = config(self._folder, self.sites).encode()
         with suppress(FileNotFoundError):
-            if self._config.read_bytes() == config(self._folder, self.sites).encode():
+            if self._config.read_bytes() == wanted:
                 return process
+        if (refusal := await self._refusal(wanted)) is not None:
+            _log.error("the Caddy that runs goes on as it is: another one would not start: %s", refusal)
+            return process
         successor = self._start()
         await _end(process)
         return successor
+
+    async def _refusal(self, wanted: bytes) -> str | None:
+        """Why the binary would not start with this configuration, None when it would."""
+        argv = [str(self._binary), "validate", "--config", "-"]
+        patience = Patience(silence=_START_DEADLINE, total=_START_DEADLINE)
+        try:
+            outcome = await run(argv, env=self._environment, cwd=self._folder, patience=patience, told=wanted)
+        except (OSError, Stalled) as exc:
+            return str(exc)
+        return None if outcome.code == 0 else outcome.stderr[-1000:].strip()
 
     def _close_listener(self) -> None:
         if self._listener is not None:
