@@ -42,12 +42,13 @@ class Cluster:
     proxy: Proxy
 
 
-def needed(apps: dict[str, App]) -> bool:
+def needed(apps: Iterable[App]) -> bool:
     """Whether any app is in a cluster; raises HostError when what that needs is not installed."""
-    found = any(app.kind is Kind.KUBERNETES for app in apps.values())
+    found = [app.name for app in apps if app.kind is Kind.KUBERNETES]
     if found and importlib.util.find_spec("lightkube") is None:
-        raise HostError("apps of kind kubernetes need lightkube", hint="pip install 'noren[kubernetes]'")
-    return found
+        seen, hint = f"{', '.join(found)} run in a cluster", "pip install 'noren[kubernetes]'"
+        raise HostError("apps of kind kubernetes need lightkube", seen=seen, hint=hint)
+    return bool(found)
 
 
 async def advice(apps: Iterable[App]) -> list[str]:

@@ -40,7 +40,7 @@ from noren.api.server import serve_hooks
 from noren.cluster import Cluster, connect, needed
 from noren.core.errors import HostError, NorenError, OutsideError, StateError, TrafficError
 from noren.core.model import App, Instance, Kind, Release
-from noren.core.record import AppRecord, Note
+from noren.core.record import AppRecord, Note, released
 from noren.core.timetable import rfc3339
 from noren.engine.desk import Desk
 from noren.engine.host import Host
@@ -144,12 +144,20 @@ async def _decide(settings: Settings, ledger: SqliteLedger, caddy: Caddy, proxy:
     builds = Builds(state, git, parallel=settings.server.builds)
     try:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-            cluster = await connect(stack, state, git, builds) if needed(settings.apps) else None
+            apps = [*settings.apps.values(), *await _left(settings, ledger)]
+            cluster = await connect(stack, state, git, builds) if needed(apps) else None
             await _Daemon(settings, ledger, _Parts(caddy, proxy, git, builds, cluster), group).run()
     except* _StoppedError:
         pass
     except* NorenError as broken:
         raise _first(broken) from broken
+
+
+async def _left(settings: Settings, ledger: SqliteLedger) -> list[App]:
+    """The apps that left the settings while Noren was down: they serve on until a reload prunes them."""
+    absent = [await ledger.load(name) for name in await ledger.apps() if name not in settings.apps]
+    run = [records for records in absent if any(isinstance(r, AppRecord) and r.meant_to_run for r in records)]
+    return [app for app in map(released, run) if app]
 
 
 def _first(group: BaseExceptionGroup[NorenError]) -> NorenError:
@@ -291,7 +299,7 @@ class _Daemon:
         settings = await read(self._settings.path)
         if settings.server != self._settings.server:
             raise HostError("[server] has changed", hint="noren down, then noren up")
-        if needed(settings.apps) and self._cluster is None:
+        if needed(settings.apps.values()) and self._cluster is None:
             hint = "end the daemon with SIGTERM and start it again: apps go on serving"
             raise HostError("the first app in a cluster needs another start of the daemon", hint=hint)
         plan = self._host.plan(settings.apps, prune)

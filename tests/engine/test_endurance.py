@@ -272,6 +272,44 @@ def test_an_app_that_left_the_settings_while_noren_was_down_serves_on_until_it_i
     run(main())
 
 
+def test_an_app_that_left_the_settings_while_an_instance_of_it_was_replaced_is_taken_up_and_can_be_pruned() -> None:
+    async def main() -> None:
+        world = World()
+        world.source.push(API, A)
+        async with started(world) as host:
+            await kept(world, host, A)
+            world.runner.trouble.stall = {"start"}
+            world.runner.kill(world.runner.of(1)[0])
+            await until(lambda: host.loops["api"].book.record.healing is not None)
+        world.runner.trouble.stall = set()
+        async with started(world, OTHER) as host:
+            await asyncio.sleep(60)
+            assert len(world.runner.of(1)) == 1 and not world.runner.children
+            await host.change({"other": OTHER})
+            assert not world.runner.alive
+        async with started(world, OTHER) as host:
+            assert list(host.loops) == ["other"]
+
+    run(main())
+
+
+def test_the_first_candidate_of_an_app_that_left_the_settings_meanwhile_can_be_pruned() -> None:
+    async def main() -> None:
+        world = World()
+        world.source.push(API, A)
+        async with started(world) as host:
+            await until(lambda: bool(world.runner.of(1)))
+            assert host.loops["api"].book.record.active is None
+        async with started(world, OTHER) as host:
+            assert list(host.loops) == ["other", "api"]
+            await host.change({"other": OTHER})
+            assert not world.runner.alive
+        async with started(world, OTHER) as host:
+            assert list(host.loops) == ["other"]
+
+    run(main())
+
+
 def test_the_builds_of_an_app_that_was_removed_stay_for_the_case_that_it_comes_back() -> None:
     async def main() -> None:
         world = World()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -64,3 +65,22 @@ def test_a_first_release_that_cannot_run_is_sent_back_to_what_was_found(cluster:
             assert here.get("deployment/site")["spec"]["template"] == found
             assert there <= pods(here)
             assert outcome(noren, pushed("first", version="second"))["outcome"] == "kept"
+
+
+@pytest.mark.timeout(180)
+def test_an_app_that_left_the_settings_while_noren_was_down_is_known_until_a_reload_prunes_it(
+    cluster: Path, tmp_path: Path
+) -> None:
+    with badly_configured("left", 30012) as here, upgraded(tmp_path, here) as noren:
+        assert outcome(noren, pushed("left", version="1"))["outcome"] == "kept"
+        served = here.get("deployment/site")["spec"]["template"]
+        noren.end(signal.SIGTERM)
+        noren.configure('[server]\nlisten = ["127.0.0.1:{port}"]\n')
+        noren.up()
+        assert noren.status("site")["active"]["release"] == 2
+        assert noren.client.reload(prune=True, dry=False) == ["site: removed, its instances are stopped"]
+        assert noren.client.status()["apps"] == []
+        noren.end(signal.SIGTERM)
+        noren.up()
+        assert noren.client.status()["apps"] == []
+        assert here.get("deployment/site")["spec"]["template"] == served, "an adopted Deployment is the team's"

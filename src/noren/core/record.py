@@ -6,6 +6,7 @@ The engine commits these before it acts, ``adapters/ledger.py`` stores them as J
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from noren.core.forge import PullRequest
@@ -57,13 +58,18 @@ class AppRecord:
         return ""
 
     @property
+    def meant_to_run(self) -> bool:
+        """Whether instances of it have to be started, watched or ended."""
+        return bool((self.active and self.active.instances) or self.healing or self.left)
+
+    @property
     def choice(self) -> Choice:
         """What a trigger or a person chose last: who looks for something newer remembers it from before the look."""
         return self.tip, self.pinned
 
     def owing(self, instance: Instance) -> AppRecord:
-        """With an end owed to what this instance left."""
-        return replace(self, left=(*self.settled(instance).left, instance))
+        """With an end owed to what this instance left, the newest first."""
+        return replace(self, left=(instance, *self.settled(instance).left))
 
     def settled(self, instance: Instance) -> AppRecord:
         """With nothing of this instance left."""
@@ -226,6 +232,14 @@ Record = (
     | DeliveryRecord
     | PreviewsRecord
 )
+
+
+def released(records: Iterable[Record]) -> App | None:
+    """The app as its active release has it, else as its newest one; None when it never had any."""
+    known = list(records)
+    releases = {record.number: record.app for record in known if isinstance(record, ReleaseRecord)}
+    active = next((record.active for record in known if isinstance(record, AppRecord)), None)
+    return releases.get(active.release if active else max(releases, default=0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from noren.core.forge import PullRequest
 from noren.core.model import App, Instance, Routing, Triggers, Webhook, build_key, settings_digest
 from noren.core.preview import preview, preview_name
 from noren.core.quarantine import find
-from noren.core.record import AppRecord, Note, ReleaseRecord
+from noren.core.record import Note, ReleaseRecord, released
 from noren.core.release import superfluous
 from noren.core.schedule import SETTINGS, Wanted
 from noren.engine.book import Book
@@ -158,17 +158,24 @@ class Host:
 
     async def _open_left(self, name: str) -> None:
         """An app that left the settings while Noren was down serves on until a reload prunes it, without triggers."""
-        records = await self.ports.ledger.load(name)
-        active = next((r.active for r in records if isinstance(r, AppRecord)), None)
-        if active is None or not active.instances:
+        app = released(await self.ports.ledger.load(name))
+        if app is None or not await self._runs(app):
             for proxy in dict.fromkeys(self.ports.proxies.values()):
                 with suppress(TrafficError):  # told again at the next start; until then it has no server
                     await proxy.apply(Routing(app=name, hosts=()))
             return
-        app = next(r.app for r in records if isinstance(r, ReleaseRecord) and r.number == active.release)
         taken = {host for loop in self.loops.values() for host in loop.book.app.hosts}
         hosts = tuple(host for host in app.hosts if host not in taken)
         await self._take_up(replace(app, hosts=hosts, triggers=Triggers(poll=None), webhook=Webhook()))
+
+    async def _runs(self, app: App) -> bool:
+        """Whether anything of it is meant to run, or runs: a candidate, say, that was all there was."""
+        book = Book(app, self.ports.ledger, self.ports.clock, self.changed)
+        await book.load()
+        if book.record.meant_to_run:
+            return True
+        runner = self.ports.runners.get(app.kind)
+        return runner is not None and any([await runner.adopt(instance) for instance in book.instances])
 
     async def _absent(self) -> list[str]:
         return [name for name in await self.ports.ledger.apps() if name not in self.loops]
@@ -291,8 +298,7 @@ class Host:
 
     async def _unopened(self, name: str) -> AppLoop | None:
         """A preview that was not taken up at the start, because previews are no longer wanted."""
-        records = await self.ports.ledger.load(name)
-        app = next((record.app for record in records if isinstance(record, ReleaseRecord)), None)
+        app = released(await self.ports.ledger.load(name))
         return await self._take_up(app) if app else None
 
     async def _open_previews(self, parent: AppLoop) -> None:
@@ -326,11 +332,14 @@ class Host:
     async def _still_there(self, loop: AppLoop) -> list[Note]:
         """What could not be ended before is tried once more, and keeps no app from going."""
         told: list[Note] = []
-        for instance in loop.book.record.left:
+
+        async def end(instance: Instance) -> None:
             try:
                 await self._end(loop, [instance])
             except OutsideError as exc:
                 told.append(loop.book.note("fault", f"{instance.id} is still there: {exc}"))
+
+        await _all(end(instance) for instance in loop.book.record.left)
         return told
 
     async def _prune_when_asked(self) -> None:
