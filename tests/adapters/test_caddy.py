@@ -166,29 +166,37 @@ def test_another_configuration_replaces_the_adopted_caddy_without_losing_its_que
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("script", ["#!/bin/sh\necho no such luck >&2\nexit 3\n", None])
+BROKEN = {
+    "no such luck": "#!/bin/sh\necho no such luck >&2\nexit 3\n",
+    "unknown module": '#!/bin/sh\nsed s/file_server/nonsense/ "$3" >worse.json\nexec {caddy} run --config worse.json\n',
+    "No such file": None,
+}
+
+
+@pytest.mark.parametrize("said", BROKEN)
 def test_a_binary_that_does_not_start_replaces_no_caddy(
-    script: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = tmp_path / "broken"
-    if script:
-        broken.write_text(script)
+    broken, told = tmp_path / "broken", tmp_path / "state/caddy/caddy.json"
+    if script := BROKEN[said]:
+        broken.write_text(script.replace("{caddy}", str(BINARY)).replace("worse.json", str(tmp_path / "worse.json")))
         broken.chmod(0o755)
 
     async def run() -> None:
         async with Caddy(tmp_path / "state", BINARY) as caddy:
             await caddy.ensure()
             pid = pid_of(caddy)
-        (tmp_path / "state/caddy/caddy.json").write_text("{}")
+        told.write_text("{}")
         async with Caddy(tmp_path / "state", broken) as successor:
             try:
                 assert pid_of(successor) == pid
                 assert (await asyncio.to_thread(ask, successor, "/")).status == 404
+                assert told.read_text() == "{}", "the next daemon tries again"
             finally:
                 await successor.shutdown()
 
     asyncio.run(run())
-    assert ("no such luck" if script else "No such file") in caplog.text
+    assert said in caplog.text
 
 
 def test_shutdown_leaves_no_process_and_no_socket(tmp_path: Path) -> None:

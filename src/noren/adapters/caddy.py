@@ -19,8 +19,7 @@ from socket import socket
 from types import TracebackType
 
 from noren.adapters import proctable
-from noren.adapters.caddy_config import config
-from noren.adapters.command import Patience, Stalled, run
+from noren.adapters.caddy_config import LOG, config
 from noren.adapters.identity import Identity
 from noren.adapters.unix_listener import bound, taken_back
 from noren.address import reachable
@@ -43,6 +42,7 @@ class Caddy:
         self._folder = state / "caddy"
         self._socket = self._folder / "caddy.sock"
         self._binary = binary
+        self._logged = 0  # length of its log when the last one was started
         self._listener: socket | None = None
         self._process: Identity | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -97,6 +97,7 @@ class Caddy:
             self._close_listener()
             self._listener = bound(self._socket)
         try:
+            self._logged = len(_text(self._errors))
             self._config.write_text(config(self._folder, self.sites))
             process = _spawn(self._argv, self._listener, self._environment, self._folder / "stderr.log")
         except OSError as exc:
@@ -107,27 +108,34 @@ class Caddy:
         return process
 
     async def _up_to_date(self, process: Identity) -> Identity:
-        """Another version of Noren may configure Caddy differently: then a new one takes over the queue, if it can."""
-        wanted = config(self._folder, self.sites).encode()
-        with suppress(FileNotFoundError):
-            if self._config.read_bytes() == wanted:
-                return process
-        if (refusal := await self._refusal(wanted)) is not None:
-            _log.error("the Caddy that runs goes on as it is: another one would not start: %s", refusal)
+        """Another version of Noren may configure Caddy differently: then a new one takes over the queue, once it lives.
+
+        One that does not leaves things as they were, and is tried again by the next daemon.
+        """
+        before = _text(self._config)
+        if before == config(self._folder, self.sites):
             return process
-        successor = self._start()
+        try:
+            successor = self._start()
+            await self._lives(successor)
+        except HostError as exc:
+            _log.error("the Caddy that runs goes on, another configuration waits: %s", exc)
+            self._config.write_text(before)
+            self._process = process
+            return process
         await _end(process)
         return successor
 
-    async def _refusal(self, wanted: bytes) -> str | None:
-        """Why the binary would not start with this configuration, None when it would."""
-        argv = [str(self._binary), "validate", "--config", "-"]
-        patience = Patience(silence=_START_DEADLINE, total=_START_DEADLINE)
-        try:
-            outcome = await run(argv, env=self._environment, cwd=self._folder, patience=patience, told=wanted)
-        except (OSError, Stalled) as exc:
-            return str(exc)
-        return None if outcome.code == 0 else outcome.stderr[-1000:].strip()
+    async def _lives(self, process: Identity) -> None:
+        """What is wrong with a binary or a configuration ends it at once."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STABLE):
+                await process.ended()
+                raise HostError("Caddy did not start", seen=self._said())
+
+    def _said(self) -> str:
+        """The end of what the last one wrote: to its output, and to its log once it knows where that is."""
+        return (_text(self._folder / "stderr.log") + _text(self._errors)[self._logged :])[-1000:].strip()
 
     def _close_listener(self) -> None:
         if self._listener is not None:
@@ -137,6 +145,10 @@ class Caddy:
     @property
     def _config(self) -> Path:
         return self._folder / "caddy.json"
+
+    @property
+    def _errors(self) -> Path:
+        return self._folder / LOG
 
     @property
     def _argv(self) -> list[str]:
@@ -185,7 +197,7 @@ class Caddy:
             await _end(process)
             raise HostError(
                 "Caddy did not start",
-                seen=_tail(self._folder / "stderr.log") or f"no answer within {_START_DEADLINE:g} s",
+                seen=self._said() or f"no answer within {_START_DEADLINE:g} s",
                 hint=f"run it by hand: {' '.join(self._argv)}",
             )
 
@@ -249,7 +261,7 @@ def _spawn(argv: list[str], listener: socket, environment: dict[str, str], error
     process = Identity.of(child.pid)
     if process is None:
         child.wait(_STOP_DEADLINE)
-        raise HostError("Caddy ended at once", seen=_tail(errors))
+        raise HostError("Caddy ended at once", seen=_text(errors)[-1000:].strip())
     # It is ours to leave behind: Identity.ended reaps it, Popen must neither reap nor warn.
     child.returncode = 0
     return process
@@ -266,8 +278,9 @@ async def _end(process: Identity) -> None:
         return
 
 
-def _tail(path: Path) -> str:
+def _text(path: Path) -> str:
+    """ "" when there is no such file."""
     try:
-        return path.read_text(errors="replace")[-1000:].strip()
+        return path.read_text(errors="replace")
     except FileNotFoundError:
         return ""

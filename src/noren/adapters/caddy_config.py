@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+LOG = "caddy.log"
 ETAG_SUFFIX = ".noren-etag"
 _HOST = r"^([a-z0-9][a-z0-9-]*)\.(gz|zst|id)\.noren$"
 _LABEL = "{http.regexp.site.1}"
@@ -45,7 +46,7 @@ def config(folder: Path, sites: Path) -> str:
     return json.dumps(
         {
             "admin": {"disabled": True, "config": {"persist": False}},
-            "logging": {"logs": {"default": {"level": "ERROR", "writer": _log(folder / "caddy.log")}}},
+            "logging": {"logs": {"default": {"level": "ERROR", "writer": _log(folder / LOG)}}},
             "apps": {"http": {"grace_period": "2s", "servers": {"sites": server}}},
         },
         indent=1,

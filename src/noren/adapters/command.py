@@ -1,7 +1,7 @@
 """Runs one command of ours to its end, with a deadline, bounded output and nothing left behind.
 
-Used by the Git adapter, by Caddy and for notifications. Builds have their own way (``build_process``): their output
-goes to a log and their processes cannot be trusted to stay in one group.
+Used by the Git adapter and for notifications. Builds have their own way (``build_process``): their output goes to a log
+and their processes cannot be trusted to stay in one group.
 """
 
 from __future__ import annotations
