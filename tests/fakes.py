@@ -39,9 +39,9 @@ from noren.core.record import (
     RetiringRecord,
     RolloutRecord,
 )
-from noren.core.timetable import rfc3339
 from noren.core.traffic import Counts, Observation, Sample, Traffic
 from noren.engine.ports import Clock, Ports
+from noren.timetable import rfc3339
 
 
 @dataclass

@@ -41,13 +41,13 @@ from noren.cluster import Cluster, connect, needed
 from noren.core.errors import HostError, NorenError, OutsideError, StateError, TrafficError
 from noren.core.model import App, Instance, Kind, Release
 from noren.core.record import AppRecord, Note, released
-from noren.core.timetable import rfc3339
 from noren.engine.desk import Desk
 from noren.engine.host import Host
 from noren.engine.ports import Clock, Ports
 from noren.engine.starts import Starts
 from noren.settings.model import Settings
 from noren.settings.reader import read
+from noren.timetable import rfc3339
 
 _M_ARENA_MAX = -8  # of mallopt(3), from malloc.h of glibc
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from noren.core.phase import Phase
-from noren.core.timetable import rfc3339
 from noren.engine.ports import Clock, Ports
+from noren.timetable import rfc3339
 from tests.engine.test_upgrades import API, kept, outcomes, started, until
 from tests.fakes import World
 from tests.virtual_time import run

@@ -42,7 +42,7 @@ async def kept_free(directory: Path, minimum: int, doing: str) -> AsyncGenerator
             watch.cancel()
     except ExceptionGroup as failures:
         _check(directory, minimum, doing)
-        raise failures.exceptions[0] from None
+        raise failures.exceptions[0] from None  # its own cause stays; the group is an accident of waiting for both
 
 
 async def _watch(directory: Path, minimum: int, doing: str) -> None:

@@ -93,12 +93,10 @@ def _exchange(request: Any) -> None:
 
 
 def _secret(name: str) -> str:
-    try:
+    if name in os.environ:
         return os.environ[name]
-    except KeyError:
-        raise OutsideError(
-            f"the variable {name} is not set for the daemon", hint="noren up with it; of a service, in its environment"
-        ) from None
+    hint = "noren up with it; of a service, in its environment"
+    raise OutsideError(f"the variable {name} is not set for the daemon", hint=hint)
 
 
 async def _command(command: str, message: Message) -> None:

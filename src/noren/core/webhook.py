@@ -56,7 +56,7 @@ def _key(secret: str) -> bytes:
     if secret.startswith("whsec_"):
         try:
             return b64decode(secret.removeprefix("whsec_"), validate=True)
-        except binascii.Error:
+        except ValueError:
             pass  # not of that kind after all: any text may be a secret
     return secret.encode()
 

@@ -1,4 +1,7 @@
-"""The demo's daemon: ``noren up`` as a process of its own, as on a real host, stopped with all it runs at the end."""
+"""The demo's daemon: ``noren up`` as a process of its own, as on a real host, stopped with all it runs at the end.
+
+``story`` starts it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A Git repository of the sample team: commits, and nothing of the Git settings of whoever runs the demo."""
+"""A Git repository of the sample team: commits, and nothing of the Git settings of whoever runs the demo.
+
+``team`` and ``documentation`` make theirs.
+"""
 
 from __future__ import annotations
 

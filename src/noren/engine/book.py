@@ -118,12 +118,10 @@ class Book:
 
     def release(self, number: int) -> ReleaseRecord:
         """A release by number; raises UsageError when there is none."""
-        try:
-            return self.releases[number]
-        except KeyError:
-            raise UsageError(
-                f"{self.app.name} has no release {number}", hint=f"noren releases {self.app.name}"
-            ) from None
+        release = self.releases.get(number)
+        if release is None:
+            raise UsageError(f"{self.app.name} has no release {number}", hint=f"noren releases {self.app.name}")
+        return release
 
     def _put(self, record: Record) -> None:
         match record:

@@ -1,7 +1,8 @@
 """Keeps the active release at its number of instances.
 
 When an instance of a kept release ends by itself, another one is started in its place, with
-back-off; a release that keeps crashing is sent back to the last good one.
+back-off; a release that keeps crashing is sent back to the last good one. ``AppLoop`` tells it of exits,
+``recover`` has it look after a start.
 """
 
 from __future__ import annotations

@@ -70,13 +70,12 @@ class Host:
 
     def loop(self, name: str) -> AppLoop:
         """An app by name; raises UsageError with the names there are."""
-        try:
+        if name in self.loops:
             return self.loops[name]
-        except KeyError:
-            names = ", ".join(self.loops) or "none"
-            meant = get_close_matches(name, self.loops, 1)
-            hint = f"did you mean {meant[0]}?" if meant else "noren status"
-            raise UsageError(f"there is no app {name}", seen=f"apps: {names}", hint=hint) from None
+        names = ", ".join(self.loops) or "none"
+        meant = get_close_matches(name, self.loops, 1)
+        hint = f"did you mean {meant[0]}?" if meant else "noren status"
+        raise UsageError(f"there is no app {name}", seen=f"apps: {names}", hint=hint)
 
     async def hint(self, app: str, delivery: str | None) -> None:
         """A webhook tells that something happened; returns once that is durable, raises StateError."""

@@ -24,7 +24,6 @@ from noren.core.record import AppRecord, Choice, Note, Record, ReleaseRecord, Re
 from noren.core.retire import RetirePhase, Retiring, Running
 from noren.core.rollout import Rollout, RolloutKind, step
 from noren.core.schedule import BURST, QUIET, Wanted, consider, retry_delay
-from noren.core.timetable import NAP, moment, rfc3339
 from noren.core.traffic import Observation
 from noren.core.window import opens
 from noren.engine.book import Book
@@ -40,6 +39,7 @@ from noren.engine.shared import Shared
 from noren.engine.statuses import Statuses
 from noren.engine.tasks import Tasks
 from noren.engine.tell import Teller
+from noren.timetable import NAP, moment, rfc3339
 
 _QUIET = (e.Probed, e.Observed)  # events that are recorded only when they change the phase
 

@@ -2,7 +2,7 @@
 
 One task per repository and branch, so that three sites of one repository cost one look. A
 repository that cannot be reached is asked less often, said once, and heals by itself. A webhook
-is a hint to look now: it only wakes the task, so there is one way in for every commit.
+is a hint to look now: it only wakes the task, so there is one way in for every commit. ``Host`` starts and stops it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The engine calls them, ``adapters/`` implements them, ``daemon.py`` brings both together, and
 ``tests/fakes.py`` has a tame and a misbehaving fake of each. Every verb may be called again
-after a crash: each states what a second call does.
+after a crash: each that changes something states what a second call does.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Ledger(Protocol):
     async def commit(
         self, app: str, put: Sequence[Record], *, drop: Sequence[Record] = (), notes: Sequence[Note] = ()
     ) -> None:
-        """Write, remove and append in one transaction, durable (fsync) on return."""
+        """Write, remove and append in one transaction, durable (fsync) on return. Again: only notes are there twice."""
         ...
 
     async def forget(self, app: str) -> None:

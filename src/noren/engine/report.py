@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 from noren.core.preview import preview_name
 from noren.core.record import ReleaseRecord
 from noren.core.rollout import Rollout
-from noren.core.timetable import moment, next_after, rfc3339
 from noren.core.window import opens
 from noren.engine.book import Book
+from noren.timetable import moment, next_after, rfc3339
 
 IDLE = "idle"  # the phase of an app without a rollout under way
 

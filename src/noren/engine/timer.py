@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 
 from noren.core.errors import NorenError
 from noren.core.schedule import retry_delay
-from noren.core.timetable import NAP, due, moment, next_after, rfc3339
 from noren.engine.loop import AppLoop
 from noren.engine.ports import Source
+from noren.timetable import NAP, due, moment, next_after, rfc3339
 
 _HEARD = 60.0  # seconds; by then an app has taken in that its time has come, or its fault was told
 

@@ -1,4 +1,7 @@
-"""What makes a complete answer a wrong one. A scenario gives a load its ``Check``; status and app are always judged."""
+"""What makes a complete answer a wrong one. A scenario gives a load its ``Check``; status and app are always judged.
+
+``load`` asks ``judge`` of each answer; ``catalogue`` and the demo choose the checks.
+"""
 
 from __future__ import annotations
 

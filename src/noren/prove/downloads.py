@@ -1,4 +1,7 @@
-"""Downloads by a reader of limited speed (L5): lost when cut, stalled, or not the bytes that the app hashed."""
+"""Downloads by a reader of limited speed (L5): lost when cut, stalled, or not the bytes that the app hashed.
+
+Chosen by ``catalogue`` and by the tests' campaigns.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Loads of short requests: kept alive, or with a new connection each (L2 and L1 of the reliability plan)."""
+"""Loads of short requests: kept alive, or with a new connection each (L2 and L1 of the reliability plan).
+
+Chosen by ``catalogue``, by the demo and by the tests' campaigns.
+"""
 
 from __future__ import annotations
 

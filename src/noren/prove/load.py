@@ -1,4 +1,7 @@
-"""What every load is, and what a run gives it. Each kind of load is a subclass in a module of its own."""
+"""What every load is, and what a run gives it. Each kind of load is a subclass in a module of its own.
+
+``run`` starts them; ``catalogue`` and the tests' campaigns choose which.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What can become of a request, and why: the classes that every load and every report shares."""
+"""What can become of a request, and why: the classes that every load and every report shares.
+
+Loads make them, ``ledger`` keeps them, ``tally`` and ``causes`` count and explain them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Event streams with sequence numbers (L4): lost when cut, stalled, or any event is missing, twice or out of order."""
+"""Event streams with sequence numbers (L4): lost when cut, stalled, or any event is missing, twice or out of order.
+
+Chosen by ``catalogue`` and by the tests' campaigns.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What streams, downloads and uploads share: long requests, each alone on its own connection, one record each."""
+"""What streams, downloads and uploads share: long requests, each alone on its own connection, one record each.
+
+The base class of those three, which a run starts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The time of one rollout, from its receipt: when it began, when traffic moved, when its verdict came."""
+"""The time of one rollout, from its receipt: when it began, when traffic moved, when its verdict came.
+
+``report`` and ``plot`` sort requests into it.
+"""
 
 from __future__ import annotations
 

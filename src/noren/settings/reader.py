@@ -1,4 +1,4 @@
-"""Reads the settings in a process of its own, for the daemon.
+"""Reads the settings in a process of its own, for ``daemon.py`` at each start and each reload.
 
 pydantic and its models take 16 MB that are needed for a quarter of a second; a daemon that idles
 for weeks shall not keep them (the whole of Noren idles in 120 MB, proxies included).

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from noren.core import timetable, window
+from noren import timetable
+from noren.core import window
 from noren.core.model import Notify
 from noren.settings import envfile, hosts, quantity
 
@@ -76,8 +77,8 @@ def _listen(text: str) -> str:
         if match is None or not 1 <= int(match[2]) <= 65535:
             raise ValueError
         ipaddress.ip_address(match[1].strip("[]"))
-    except ValueError:
-        raise ValueError('must be an address and a port such as "[::]:8080" or "127.0.0.1:8080"') from None
+    except ValueError as exc:
+        raise ValueError('must be an address and a port such as "[::]:8080" or "127.0.0.1:8080"') from exc
     return text
 
 
@@ -126,8 +127,8 @@ def _schedule(text: str) -> str:
 def _zone(text: str) -> str:
     try:
         ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError('must be the name of a time zone such as "Europe/Berlin" or "UTC"') from None
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise ValueError('must be the name of a time zone such as "Europe/Berlin" or "UTC"') from exc
     return text
 
 

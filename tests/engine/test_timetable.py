@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from noren.core.timetable import due, moment, next_after, rfc3339
+from noren.timetable import due, moment, next_after, rfc3339
 
 YEAR = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 # The nights of 2026 in which a wall clock skips an hour and repeats one: (day, hour) in each zone.
