@@ -162,6 +162,7 @@ class FakeRunner:
         return Exit(instance=instance.id, code=1, log_tail="Traceback: boom")
 
     async def stop(self, instance: Instance, grace: float) -> None:
+        await self.trouble.meet("stop")
         self.alive.pop(instance.id, None)
         self.children.discard(instance.id)
         self.stopped.append(instance.id)

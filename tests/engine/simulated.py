@@ -79,7 +79,6 @@ class MoodyRunner(FakeRunner):
 
     async def stop(self, instance: Instance, grace: float) -> None:
         await asyncio.sleep(0.1)
-        await self.trouble.meet("stop")
         await super().stop(instance, grace)
 
 

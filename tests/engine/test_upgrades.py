@@ -353,7 +353,22 @@ def test_promote_and_abort_act_on_the_rollout_under_way_only() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("phase", ["building", "waiting_ready", "shifting", "baking", "rolling_back"])
+def test_a_drain_that_the_proxy_refuses_is_told_once_and_goes_on() -> None:
+    async def main() -> None:
+        world = World()
+        async with started(world) as host:
+            await kept(world, host, "a" * 40, "b" * 40)
+            world.proxy.trouble.errors["drain"] = [TrafficError("away") for _ in range(5)]
+            await asyncio.sleep(900)
+            assert not world.runner.of(1)
+        assert len([line for line in world.ledger.lines if "does not drain it yet" in line["text"]]) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "phase", ["building", "starting", "waiting_ready", "shifting", "baking", "rolling_back", "aborting"]
+)
 def test_a_crash_in_any_phase_ends_with_one_working_release_and_no_leftover(phase: str) -> None:
     async def main() -> None:
         world = World()
@@ -364,15 +379,21 @@ def test_a_crash_in_any_phase_ends_with_one_working_release_and_no_leftover(phas
                 world.proxy.failing[2] = 1.0
             if phase == "shifting":
                 world.proxy.trouble.stall.add("confirm")
+            if phase == "starting":
+                world.runner.trouble.stall.add("start")
+            if phase == "aborting":
+                world.probes.bad[2] = ProbeAnswer(ok=False, url="/", problem="is answered 500", status=500)
+                world.runner.trouble.stall.add("stop")
             world.source.push(API, "b" * 40)
             loop = host.loops["api"]
             await until(lambda: loop.book.rollout is not None and loop.book.rollout.rollout.phase == phase)
         world.proxy.trouble.stall.clear()
+        world.runner.trouble.stall.clear()
         async with started(world) as host:
             await asyncio.sleep(900)
             assert host.loops["api"].book.rollout is None
             release = world.proxy.release("api")
-            assert release == (1 if phase == "rolling_back" else host.loops["api"].book.record.releases)
+            assert release == (1 if phase in ("rolling_back", "aborting") else host.loops["api"].book.record.releases)
             assert [i.release for i in world.runner.alive.values()] == [release]
 
     run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,9 +25,15 @@ def shop(tmp_path: Path) -> Iterator[LedgerApp]:
         yield app
 
 
+def argv(shop: LedgerApp, *words: str) -> list[str]:
+    return [sys.executable, "-m", "noren.main", "-c", str(shop.noren.settings), "prove", *words]
+
+
 def prove(shop: LedgerApp, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "noren.main", "-c", str(shop.noren.settings), "prove", *words]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL, env=os.environ)
+    command = argv(shop, *words)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL, env=os.environ
+    )
 
 
 def proved(shop: LedgerApp, *words: str) -> tuple[int, dict[str, Any]]:
@@ -61,6 +68,24 @@ def test_what_an_app_loses_is_told_with_its_likely_cause(shop: LedgerApp) -> Non
     assert any("does not answer this rate" in row["cause"] for row in told["causes"]), told["causes"]
     done = prove(shop, "shop", "--path", "/nothing")
     assert done.returncode == 2 and "is answered 404" in done.stderr
+
+
+@pytest.mark.timeout(120)
+def test_a_longer_bake_than_the_apps_own_is_over_with_it(shop: LedgerApp) -> None:
+    code, told = proved(shop, "--load", "L1", "--rollouts", "1", "--bake", "10m")
+    assert (code, [rollout["outcome"] for rollout in told["rollouts"]]) == (0, ["kept"])
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_cuts_a_long_bake_short_and_the_report_is_made(tmp_path: Path) -> None:
+    long = SETTINGS | {"verify": '{ bake_time = "10m" }'}
+    with no_leftovers(tmp_path), LedgerApp(tmp_path, "simple", **long) as shop:
+        command = argv(shop, "shop", "--json", "--load", "L1", "--bake", "10m")
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as trial:
+            shop.noren.until(lambda: shop.noren.status("shop")["phase"] == "baking", "its rollout bakes")
+            trial.send_signal(signal.SIGINT)
+            told, _ = trial.communicate(timeout=60)
+        assert (trial.returncode, [rollout["outcome"] for rollout in json.loads(told)["rollouts"]]) == (0, ["kept"])
 
 
 def test_an_app_with_public_hosts_is_loaded_only_when_that_is_meant(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ class Processes:
         while True:
             for file, limit in [*self._logs.values(), *((other, _OTHER_LOG) for other in others)]:
                 await asyncio.to_thread(logfile.trim, file, limit)
-            await asyncio.sleep(_TRIM_SECONDS)
+            await asyncio.sleep(_TRIM_SECONDS)  # the kernel has no event for "a file has grown that large"
 
     def _started(self, release: Release, instance: Instance, port: int) -> Instance:
         log, limits = self._log(instance), release.app.limits

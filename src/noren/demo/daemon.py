@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from noren.api.client import Client
@@ -55,4 +55,5 @@ def _wait(client: Client, process: subprocess.Popen[bytes], output: Path) -> Non
                 raise HostError(
                     "the daemon did not start", seen=output.read_text()[-2000:], hint="noren doctor"
                 ) from exc
-            time.sleep(0.05)
+            with suppress(subprocess.TimeoutExpired):  # its API has no event for "it answers"; its end is one
+                process.wait(0.05)

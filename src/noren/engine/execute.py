@@ -117,7 +117,7 @@ class Executor:
     async def _observe(self, rollout: Rollout) -> AsyncGenerator[e.Event, None]:
         none = Traffic()
         while True:
-            await asyncio.sleep(OBSERVE_EVERY)
+            await asyncio.sleep(OBSERVE_EVERY)  # counters are asked for: a proxy tells of no request by itself
             record = self._book.rollout
             if record is None or record.at_switch is None:
                 return

@@ -100,12 +100,16 @@ class Retirer:
         await self._become(key, RetirePhase.STOPPING, f"{cut} connections were cut" if cut else "")
 
     async def _drained(self, record: RetiringRecord, requests: float, connections: float) -> int:
-        shared = self._shared
+        shared, said = self._shared, False
         names = [i.id for i in record.retiring.running.instances]
         while True:
             try:
                 return await shared.proxy.drain(shared.name, names, requests=requests, connections=connections)
-            except TrafficError:
+            except TrafficError as exc:
+                if not said:
+                    line = f"release {record.retiring.running.release} waits: the proxy does not drain it yet: {exc}"
+                    await shared.book.save(notes=[shared.book.note("retire", line)])
+                said = True
                 await asyncio.sleep(PROXY_PAUSE)  # it is being started again; nothing may be stopped unseen
 
     async def _stop(self, key: str) -> None:

@@ -43,16 +43,26 @@ class Router:
         try:
             await self.show()
         except TrafficError as exc:
-            await shared.book.save(notes=[shared.book.note("routing", f"the proxy could not be told yet: {exc}")])
+            await self._say(exc)
             if not shared.tasks.busy("route"):
-                shared.tasks.spawn("route", f"{shared.name}: route", self.shown)
+                shared.tasks.spawn("route", f"{shared.name}: route", self.shown, said=True)
 
-    async def shown(self) -> None:
-        """Until the proxy shows what the book says. The turn is not ours."""
+    async def shown(self, *, said: bool = False) -> None:
+        """Until the proxy shows what the book says, however long that takes. The turn is not ours.
+
+        ``said``: that it does not yet is in the history already.
+        """
         while True:
             try:
                 async with self._shared.turn:
                     await self.show()
                 return
-            except TrafficError:
+            except TrafficError as exc:
+                if not said:
+                    await self._say(exc)
+                said = True
                 await asyncio.sleep(PROXY_PAUSE)
+
+    async def _say(self, exc: TrafficError) -> None:
+        book = self._shared.book
+        await book.save(notes=[book.note("routing", f"the proxy could not be told yet: {exc}")])

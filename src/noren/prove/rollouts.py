@@ -1,16 +1,16 @@
 """Rolls one app out again and again through the daemon's API, while the loads of a trial run.
 
 Each is a new release of the active revision, so that what is served stays the same; or a restart of it. The calls of
-the client block: each rollout has a thread of its own.
+the client block: each has a thread of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from noren.core.errors import NorenError, UsageError
@@ -70,19 +70,30 @@ class Rollouts:
             raise UsageError(f"no app is named {self.app}", seen=names or "no app at all", hint="noren status")
         return found
 
-    async def one(self) -> Json:
-        """Roll out once and wait for the verdict: the receipt."""
-        return await asyncio.to_thread(self._one)
+    async def one(self, hurry: asyncio.Event) -> Json:
+        """Roll out once and wait for the verdict: the receipt. Once ``hurry`` is set, it bakes no longer."""
+        number, baking = await asyncio.to_thread(self._begin), asyncio.Event()
+        promotion = asyncio.create_task(self._promote(baking, hurry), name=f"promote rollout {number}")
+        begun = partial(asyncio.get_running_loop().call_soon_threadsafe, baking.set)
+        try:
+            return await asyncio.to_thread(self._verdict, number, begun)
+        finally:
+            promotion.cancel()
 
-    def _one(self) -> Json:
-        number = self._begin()
+    async def _promote(self, baking: asyncio.Event, hurry: asyncio.Event) -> None:
+        await baking.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.bake):
+                await hurry.wait()
+        with suppress(NorenError):  # its own bake time was shorter, or it was sent back
+            await asyncio.to_thread(self.daemon.promote, self.app)
+
+    def _verdict(self, number: int, baking: Callable[[], object]) -> Json:
         for line in self.daemon.verdict(self.app, number):
             if "outcome" in line:
                 return self.daemon.receipt(self.app, line["outcome"]["rollout"])
-            if line["event"]["phase"] == "baking" and line["event"]["rollout"] == number and self.bake is not None:
-                time.sleep(self.bake)
-                with suppress(NorenError):  # its own bake time was shorter, or it was sent back
-                    self.daemon.promote(self.app)
+            if line["event"]["phase"] == "baking" and line["event"]["rollout"] == number:
+                baking()
         raise NorenError(f"the daemon stopped while rollout {number} of {self.app} was running", hint="noren up")
 
     def _begin(self) -> int:

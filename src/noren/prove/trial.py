@@ -78,7 +78,7 @@ class Trial:
             await _pause(begin + number * self.duration / self.times - time.monotonic(), stop)
             if stop.is_set():
                 break
-            receipt = await self.rollouts.one()
+            receipt = await self.rollouts.one(stop)
             receipts.append(receipt)
             tally = run.ledger.tally
             done = f"rollout {receipt['rollout']} ({number + 1} of {self.times}): {receipt['outcome']}"
