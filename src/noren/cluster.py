@@ -1,7 +1,8 @@
 """Brings together what apps in a cluster need: connections, images, and the ports of their kind.
 
-Called by daemon.py, and only when an app of this kind is set: connections and images need ``lightkube``, which the
-extra ``noren[kubernetes]`` brings, and take memory that nobody else shall pay for. ``noren check`` asks for advice.
+Called by daemon.py, and only when an app of this kind is set, or left the settings and serves on: connections and
+images need ``lightkube``, which the extra ``noren[kubernetes]`` brings, and take memory that nobody else shall pay for.
+``noren check`` asks for advice.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def needed(apps: Iterable[App]) -> bool:
     """Whether any app is in a cluster; raises HostError when what that needs is not installed."""
     found = [app.name for app in apps if app.kind is Kind.KUBERNETES]
     if found and importlib.util.find_spec("lightkube") is None:
-        seen, hint = f"{', '.join(found)} run in a cluster", "pip install 'noren[kubernetes]'"
+        seen, hint = f"in a cluster: {', '.join(found)}", "pip install 'noren[kubernetes]'"
         raise HostError("apps of kind kubernetes need lightkube", seen=seen, hint=hint)
     return bool(found)
 

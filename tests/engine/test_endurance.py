@@ -302,8 +302,15 @@ def test_the_first_candidate_of_an_app_that_left_the_settings_meanwhile_can_be_p
             assert host.loops["api"].book.record.active is None
         async with started(world, OTHER) as host:
             assert list(host.loops) == ["other", "api"]
+            await asyncio.sleep(120)
+            assert not world.runner.alive and host.loops["api"].book.record.active is None, "nobody wants it any more"
             await host.change({"other": OTHER})
-            assert not world.runner.alive
+        async with started(world, OTHER) as host:
+            assert list(host.loops) == ["other"]
+            await host.change({"other": OTHER, "api": API})
+            await asyncio.sleep(150)
+            assert host.loops["api"].book.record.active, "it is back, and so is what it waited for"
+            await host.change({"other": OTHER})
         async with started(world, OTHER) as host:
             assert list(host.loops) == ["other"]
 

@@ -2,12 +2,14 @@
 
 daemon.py enters it, static.py asks for it. Caddy outlives the daemon and is adopted again. It
 listens on a socket of the daemon, inherited as descriptor 0, so connections that wait while it is
-dead are answered by the next one. It is known by its command and environment: no file of it can be lost.
+dead are answered by the next one. It and its configuration are known by its command and environment: no file of it
+can be lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import signal
@@ -21,7 +23,7 @@ from types import TracebackType
 from noren.adapters import proctable
 from noren.adapters.caddy_config import LOG, config
 from noren.adapters.identity import Identity
-from noren.adapters.unix_listener import bound, taken_back
+from noren.adapters.unix_listener import aside, bound, put, taken_back
 from noren.address import reachable
 from noren.core.errors import HostError
 
@@ -31,6 +33,7 @@ _START_DEADLINE = 15.0
 _STOP_DEADLINE = 5.0  # above Caddy's own grace_period
 _STABLE = 1.0  # a life shorter than this counts as a failed start; one that began to serve does not
 _LONGEST_PAUSE = 5.0
+_CONFIG = "NOREN_CADDY_CONFIG"  # in its environment: a digest of what it was started with
 
 
 class Caddy:
@@ -99,7 +102,7 @@ class Caddy:
         try:
             self._logged = len(_text(self._errors))
             self._config.write_text(config(self._folder, self.sites))
-            process = _spawn(self._argv, self._listener, self._environment, self._folder / "stderr.log")
+            process = _spawn(self._argv, self._listener, self._environment, self._output)
         except OSError as exc:
             raise HostError(
                 "Caddy could not be started", seen=str(exc), hint="reinstall Noren, it brings Caddy; check the disk"
@@ -108,34 +111,47 @@ class Caddy:
         return process
 
     async def _up_to_date(self, process: Identity) -> Identity:
-        """Another version of Noren may configure Caddy differently: then a new one takes over the queue, once it lives.
+        """Another version of Noren may configure Caddy differently: then a new one takes over, once it lives.
 
-        One that does not leaves things as they were, and is tried again by the next daemon.
+        Both accept from one queue meanwhile, or, where that could not be taken back, from one each. One that does
+        not live changes nothing, and is tried again by the next daemon.
         """
-        before = _text(self._config)
-        if before == config(self._folder, self.sites):
+        if proctable.environment(process.pid).get(_CONFIG) == self._digest:
             return process
+        own_queue = self._listener is None and self._socket.is_socket()
         try:
+            if own_queue:
+                self._listener = aside(self._socket)
             successor = self._start()
             await self._lives(successor)
+            if own_queue:
+                put(self._socket)
         except HostError as exc:
             _log.error("the Caddy that runs goes on, another configuration waits: %s", exc)
-            self._config.write_text(before)
-            self._process = process
+            await self._taken_back(process, own_queue)
             return process
         await _end(process)
         return successor
 
+    async def _taken_back(self, process: Identity, own_queue: bool) -> None:
+        failed, self._process = self._process, process
+        if failed is not None and failed != process:
+            await _end(failed)
+        if own_queue:
+            self._close_listener()
+
     async def _lives(self, process: Identity) -> None:
-        """What is wrong with a binary or a configuration ends it at once."""
+        """HostError when it ends within a second, as one with a wrong binary or configuration was seen to."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_STABLE):
                 await process.ended()
                 raise HostError("Caddy did not start", seen=self._said())
 
     def _said(self) -> str:
-        """The end of what the last one wrote: to its output, and to its log once it knows where that is."""
-        return (_text(self._folder / "stderr.log") + _text(self._errors)[self._logged :])[-1000:].strip()
+        """The end of what the last one wrote: to its output, and to the log once it knew where that is."""
+        return "\n".join(
+            text[-500:].strip() for text in (_text(self._output), _text(self._errors)[self._logged :]) if text
+        )
 
     def _close_listener(self) -> None:
         if self._listener is not None:
@@ -145,6 +161,14 @@ class Caddy:
     @property
     def _config(self) -> Path:
         return self._folder / "caddy.json"
+
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(config(self._folder, self.sites).encode()).hexdigest()[:16]
+
+    @property
+    def _output(self) -> Path:
+        return self._folder / "stderr.log"
 
     @property
     def _errors(self) -> Path:
@@ -162,6 +186,7 @@ class Caddy:
             "HOME": folder,
             "XDG_DATA_HOME": folder,
             "XDG_CONFIG_HOME": folder,
+            _CONFIG: self._digest,
             "GOGC": "25",
             "GOMEMLIMIT": "32MiB",
             "GOMAXPROCS": str(min(4, os.cpu_count() or 1)),

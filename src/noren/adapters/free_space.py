@@ -42,7 +42,8 @@ async def kept_free(directory: Path, minimum: int, doing: str) -> AsyncGenerator
             watch.cancel()
     except ExceptionGroup as failures:
         _check(directory, minimum, doing)
-        raise failures.exceptions[0] from None  # its own cause stays; the group is an accident of waiting for both
+        first = failures.exceptions[0]
+        raise first from first.__cause__  # the group only says that two were waited for
 
 
 async def _watch(directory: Path, minimum: int, doing: str) -> None:

@@ -25,7 +25,18 @@ def bound(path: Path) -> socket.socket:
     Bound under another name and renamed: a server that closes an inherited listener unlinks the
     name it was bound to, and must not take ``path`` away.
     """
-    fresh = path.with_name(path.name + ".new")
+    listener = aside(path)
+    try:
+        put(path)
+    except HostError:
+        listener.close()
+        raise
+    return listener
+
+
+def aside(path: Path) -> socket.socket:
+    """Listen where nobody looks yet, until ``put``; HostError when the host refuses."""
+    fresh = _fresh(path)
     fresh.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -33,13 +44,26 @@ def bound(path: Path) -> socket.socket:
             listener.bind(address)
         fresh.chmod(0o600)
         listener.listen(_BACKLOG)
-        fresh.rename(path)
     except OSError as exc:
         listener.close()
-        raise HostError(
-            f"Cannot listen on {path}", seen=str(exc), hint="check the owner and mode of the state folder"
-        ) from exc
+        raise _refused(path, exc) from exc
     return listener
+
+
+def put(path: Path) -> None:
+    """What was bound aside is found at ``path`` from now on; HostError when the host refuses."""
+    try:
+        _fresh(path).rename(path)
+    except OSError as exc:
+        raise _refused(path, exc) from exc
+
+
+def _fresh(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
+
+
+def _refused(path: Path, exc: OSError) -> HostError:
+    return HostError(f"Cannot listen on {path}", seen=str(exc), hint="check the owner and mode of the state folder")
 
 
 def taken_back(pid: int, descriptor: int) -> socket.socket | None:

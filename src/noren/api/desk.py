@@ -1,6 +1,6 @@
 """What people may ask of a running daemon, as the Protocol that the API serves.
 
-The engine implements it, ``routes`` calls it, ``tests/api/fake_desk.py`` is a tame
+The engine implements it, the modules of the API call it, ``tests/api/fake_desk.py`` is a tame
 one. Answers are JSON-ready and exactly what scripts rely on (docs: "JSON"). Every verb raises
 UsageError for an app, release or rollout that does not exist. Wherever ``by`` is asked for, it is
 the name of who asks, and goes into the history.

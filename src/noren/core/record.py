@@ -59,7 +59,7 @@ class AppRecord:
 
     @property
     def meant_to_run(self) -> bool:
-        """Whether instances of it have to be started, watched or ended."""
+        """Whether it serves, or is owed an instance or the end of one; candidates and what retires not counted."""
         return bool((self.active and self.active.instances) or self.healing or self.left)
 
     @property
@@ -239,7 +239,8 @@ def released(records: Iterable[Record]) -> App | None:
     known = list(records)
     releases = {record.number: record.app for record in known if isinstance(record, ReleaseRecord)}
     active = next((record.active for record in known if isinstance(record, AppRecord)), None)
-    return releases.get(active.release if active else max(releases, default=0))
+    newest = releases.get(max(releases, default=0))
+    return releases.get(active.release, newest) if active else newest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,13 +144,14 @@ class Host:
     async def _open(self, app: App) -> None:
         await self._caught_up(await self._take_up(app))
 
-    async def _take_up(self, app: App, releases: int = 0) -> AppLoop:
+    async def _take_up(self, app: App, releases: int = 0, *, absent: bool = False) -> AppLoop:
         """``releases``: the number that the releases of a new app go on from."""
         book = Book(app, self.ports.ledger, self.ports.clock, self.changed)
         await book.load()
         if book.record.releases < releases:
             await book.save(replace(book.record, releases=releases))
         loop = AppLoop(book, self.ports, self._group, self._pruning.set)
+        loop.absent = absent
         self.loops[app.name] = loop
         await recover(loop)
         return loop
@@ -165,7 +166,8 @@ class Host:
             return
         taken = {host for loop in self.loops.values() for host in loop.book.app.hosts}
         hosts = tuple(host for host in app.hosts if host not in taken)
-        await self._take_up(replace(app, hosts=hosts, triggers=Triggers(poll=None), webhook=Webhook()))
+        app = replace(app, hosts=hosts, triggers=Triggers(poll=None), webhook=Webhook())
+        await self._take_up(app, absent=True)
 
     async def _runs(self, app: App) -> bool:
         """Whether anything of it is meant to run, or runs: a candidate, say, that was all there was."""
@@ -174,7 +176,12 @@ class Host:
         if book.record.meant_to_run:
             return True
         runner = self.ports.runners.get(app.kind)
-        return runner is not None and any([await runner.adopt(instance) for instance in book.instances])
+        if runner is None:
+            return False
+        try:
+            return any([await runner.adopt(instance) for instance in book.instances])
+        except OutsideError:
+            return True  # who takes it up tells, and knows what to do
 
     async def _absent(self) -> list[str]:
         return [name for name in await self.ports.ledger.apps() if name not in self.loops]
@@ -187,9 +194,9 @@ class Host:
 
     async def _change(self, loop: AppLoop, app: App) -> None:
         before = loop.book.app
-        if before == app:
+        if before == app and not loop.absent:
             return
-        loop.book.app = app
+        loop.book.app, loop.absent = app, False
         if settings_digest(before) != settings_digest(app):
             await self._new_settings(loop)
         async with loop.turn:

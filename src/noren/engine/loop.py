@@ -60,6 +60,7 @@ class AppLoop:
         self.healer = Healer(shared, self.router, self.retirer, watch=self.watch, roll_back=self.roll_back)
         self.teller = Teller(shared)
         self.rebuilder = Rebuilder(shared, self.teller, next_=self.next, upgrade=self.upgrade, superfluous=superfluous)
+        self.absent = False  # it left the settings: what a trigger wanted is not begun, what runs goes on
         self._superfluous = superfluous
         self._burst = self._settled = 0.0  # when a burst of commits began, and when it counts as over
         self._executor = Executor(book, ports)
@@ -142,7 +143,8 @@ class AppLoop:
         wanted = book.record.wanted
         self.tasks.cancel("window")
         self.tasks.cancel("settle")
-        if wanted is None or book.rollout is not None or (book.record.hold and not wanted.manual):
+        stopped = book.record.hold or self.absent
+        if wanted is None or book.rollout is not None or (stopped and not wanted.manual):
             return
         if opens := self.opens(wanted):
             self.tasks.spawn("window", f"{book.app.name}: window", self._wait_for_window, opens)

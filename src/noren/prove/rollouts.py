@@ -71,7 +71,7 @@ class Rollouts:
         return found
 
     async def one(self, hurry: asyncio.Event) -> Json:
-        """Roll out once and wait for the verdict: the receipt. Once ``hurry`` is set, it bakes no longer."""
+        """Roll out once and wait for the verdict: the receipt. Once ``hurry`` is set, ``bake`` is over."""
         number, baking = await asyncio.to_thread(self._begin), asyncio.Event()
         promotion = asyncio.create_task(self._promote(baking, hurry), name=f"promote rollout {number}")
         begun = partial(asyncio.get_running_loop().call_soon_threadsafe, baking.set)
@@ -81,6 +81,8 @@ class Rollouts:
             promotion.cancel()
 
     async def _promote(self, baking: asyncio.Event, hurry: asyncio.Event) -> None:
+        if self.bake is None:
+            return
         await baking.wait()
         with suppress(TimeoutError):
             async with asyncio.timeout(self.bake):
