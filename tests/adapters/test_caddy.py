@@ -203,13 +203,33 @@ def test_a_binary_that_does_not_start_replaces_no_caddy(
         pid, inode = await earlier(state)
         for _ in range(2):  # the next daemon tries again
             async with Caddy(state, broken) as successor:
-                assert pid_of(successor) == pid
-                assert (await asyncio.to_thread(ask, successor, "/")).status == 404
-                assert (state / "caddy/caddy.sock").stat().st_ino == inode
-            assert said in caplog.text
+                try:
+                    assert pid_of(successor) == pid
+                    assert (await asyncio.to_thread(ask, successor, "/")).status == 404
+                    assert (state / "caddy/caddy.sock").stat().st_ino == inode
+                    assert not (state / "caddy/caddy.sock.new").exists()
+                    assert said in caplog.text
+                except AssertionError:
+                    await successor.shutdown()
+                    raise
             caplog.clear()
         async with running(state) as successor:
             assert pid_of(successor) != pid
+
+    asyncio.run(run())
+
+
+def test_a_daemon_that_ends_amid_a_change_of_caddies_leaves_one_that_is_reached(shared: bool, tmp_path: Path) -> None:
+    async def run() -> None:
+        await earlier(tmp_path)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await Caddy(tmp_path, BINARY).__aenter__()
+        async with running(tmp_path) as successor:
+            assert (await asyncio.to_thread(ask, successor, "/")).status == 404
+            if shared:
+                assert await asyncio.to_thread(answered_over_a_death, successor, signal.SIGKILL) == 404
+            assert not (tmp_path / "caddy/caddy.sock.new").exists()
 
     asyncio.run(run())
 

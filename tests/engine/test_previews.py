@@ -129,6 +129,31 @@ def test_one_that_is_closed_while_noren_is_down_is_gone_at_the_next_start() -> N
     run(main())
 
 
+def test_previews_of_an_app_that_left_the_settings_stand_still_until_it_is_back_or_pruned() -> None:
+    other = replace(API, name="other", repo="/other", hosts=("other.example",))
+
+    async def main() -> None:
+        world = World()
+        async with started(world, PARENT) as host:
+            await begun(world, host)
+            world.forge.pull(PARENT, 12, sha("one"))
+            await asyncio.sleep(200)
+        world.forge.pull(PARENT, 12, sha("two"))
+        world.forge.pull(PARENT, 13, sha("three"))
+        async with started(world, other) as host:
+            await asyncio.sleep(400)
+            assert (shown(world, 12), shown(world, 13)) == (sha("one"), None)
+            assert host.plan({"other": other, "api": PARENT}, prune=False) == ["api: back in the settings"]
+            await host.change({"other": other, "api": PARENT})
+            await asyncio.sleep(400)
+            assert (shown(world, 12), shown(world, 13)) == (sha("two"), sha("three"))
+        async with started(world, other) as host:
+            await host.change({"other": other})
+            assert [i.app for i in world.runner.alive.values()] == []
+
+    run(main())
+
+
 def test_a_forge_that_cannot_be_asked_takes_nothing_away_and_is_told_of_once() -> None:
     async def main() -> None:
         world = World()

@@ -15,7 +15,7 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from socket import socket
 from types import TracebackType
@@ -23,7 +23,7 @@ from types import TracebackType
 from noren.adapters import proctable
 from noren.adapters.caddy_config import LOG, config
 from noren.adapters.identity import Identity
-from noren.adapters.unix_listener import aside, bound, put, taken_back
+from noren.adapters.unix_listener import aside, bound, put, settle, taken_back
 from noren.address import reachable
 from noren.core.errors import HostError
 
@@ -65,10 +65,14 @@ class Caddy:
         """Adopt the Caddy of an earlier daemon; none is started."""
         for folder in (self._folder, self.sites):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settle(self._socket)
         self._process = await self._newest()
         if self._process is not None:
-            self._listener = taken_back(self._process.pid, 0)
-            self._supervise(await self._up_to_date(self._process))
+            with ExitStack() as undo:
+                undo.callback(self._close_listener)
+                self._listener = taken_back(self._process.pid, 0)
+                self._supervise(await self._up_to_date(self._process))
+                undo.pop_all()
         return self
 
     async def __aexit__(
@@ -128,17 +132,18 @@ class Caddy:
                 put(self._socket)
         except HostError as exc:
             _log.error("the Caddy that runs goes on, another configuration waits: %s", exc)
-            await self._taken_back(process, own_queue)
+            await self._undo(process, own_queue)
             return process
         await _end(process)
         return successor
 
-    async def _taken_back(self, process: Identity, own_queue: bool) -> None:
+    async def _undo(self, process: Identity, own_queue: bool) -> None:
         failed, self._process = self._process, process
         if failed is not None and failed != process:
             await _end(failed)
         if own_queue:
             self._close_listener()
+            settle(self._socket)
 
     async def _lives(self, process: Identity) -> None:
         """HostError when it ends within a second, as one with a wrong binary or configuration was seen to."""

@@ -58,6 +58,18 @@ def put(path: Path) -> None:
         raise _refused(path, exc) from exc
 
 
+def settle(path: Path) -> None:
+    """What was bound aside by a daemon that was killed before ``put``: in place when it is served, else gone."""
+    fresh = _fresh(path)
+    try:
+        with reachable(fresh) as address, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+            asked.connect(address)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+    else:
+        put(path)
+
+
 def _fresh(path: Path) -> Path:
     return path.with_name(path.name + ".new")
 

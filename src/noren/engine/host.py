@@ -101,6 +101,8 @@ class Host:
                 lines.append(f"{name}: {_moved(after)}")
             elif settings_digest(after) != settings_digest(loop.book.app):
                 lines.append(f"{name}: changed, a new release of the same revision")
+            elif loop.absent:
+                lines.append(f"{name}: back in the settings")
             elif after != loop.book.app:
                 lines.append(f"{name}: changed, no new release needed")
         removed = [name for name in loops if name not in apps]
@@ -152,6 +154,9 @@ class Host:
             await book.save(replace(book.record, releases=releases))
         loop = AppLoop(book, self.ports, self._group, self._pruning.set)
         loop.absent = absent
+        if absent and book.record.wanted:
+            text = "it left the settings: what waits begins when it is back, or is dropped by `noren reload --prune`"
+            await book.save(notes=[book.note("app", text)])
         self.loops[app.name] = loop
         await recover(loop)
         return loop

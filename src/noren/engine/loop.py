@@ -60,7 +60,7 @@ class AppLoop:
         self.healer = Healer(shared, self.router, self.retirer, watch=self.watch, roll_back=self.roll_back)
         self.teller = Teller(shared)
         self.rebuilder = Rebuilder(shared, self.teller, next_=self.next, upgrade=self.upgrade, superfluous=superfluous)
-        self.absent = False  # it left the settings: what a trigger wanted is not begun, what runs goes on
+        self.absent = False  # it left the settings: what a trigger wanted is not begun, what is under way goes on
         self._superfluous = superfluous
         self._burst = self._settled = 0.0  # when a burst of commits began, and when it counts as over
         self._executor = Executor(book, ports)

@@ -183,7 +183,8 @@ class Previews:
 
 
 def _concerned(loop: AppLoop) -> bool:
-    return loop.book.app.pull_requests is not None or bool(loop.book.previews.open)
+    """An app that left the settings opens and changes none; a reload that prunes it closes those it has."""
+    return not loop.absent and (loop.book.app.pull_requests is not None or bool(loop.book.previews.open))
 
 
 def _head(pulls: Sequence[PullRequest], number: int) -> str:
