@@ -14,6 +14,7 @@ from noren.core.model import App, Triggers, Webhook, build_key
 from noren.core.preview import preview
 from noren.core.record import PreviewsRecord, ReleaseRecord
 from noren.engine.host import Host
+from tests.engine.test_endurance import OTHER
 from tests.engine.test_upgrades import API, started
 from tests.fakes import World
 from tests.virtual_time import run
@@ -130,8 +131,6 @@ def test_one_that_is_closed_while_noren_is_down_is_gone_at_the_next_start() -> N
 
 
 def test_previews_of_an_app_that_left_the_settings_stand_still_until_it_is_back_or_pruned() -> None:
-    other = replace(API, name="other", repo="/other", hosts=("other.example",))
-
     async def main() -> None:
         world = World()
         async with started(world, PARENT) as host:
@@ -140,15 +139,15 @@ def test_previews_of_an_app_that_left_the_settings_stand_still_until_it_is_back_
             await asyncio.sleep(200)
         world.forge.pull(PARENT, 12, sha("two"))
         world.forge.pull(PARENT, 13, sha("three"))
-        async with started(world, other) as host:
+        async with started(world, OTHER) as host:
             await asyncio.sleep(400)
             assert (shown(world, 12), shown(world, 13)) == (sha("one"), None)
-            assert host.plan({"other": other, "api": PARENT}, prune=False) == ["api: back in the settings"]
-            await host.change({"other": other, "api": PARENT})
+            assert host.plan({"other": OTHER, "api": PARENT}, prune=False) == ["api: back in the settings"]
+            await host.change({"other": OTHER, "api": PARENT})
             await asyncio.sleep(400)
             assert (shown(world, 12), shown(world, 13)) == (sha("two"), sha("three"))
-        async with started(world, other) as host:
-            await host.change({"other": other})
+        async with started(world, OTHER) as host:
+            await host.change({"other": OTHER})
             assert [i.app for i in world.runner.alive.values()] == []
 
     run(main())

@@ -94,7 +94,7 @@ class Healer:
         await shared.book.save(shared.book.record.owing(exited), *put, drop=[record], notes=[note])
         await self._router.mend()
         self._retirer.sweep(exited)
-        if left.retiring.running.instances:
+        if put:
             self._retirer.retire(left)
 
     def check(self) -> None:

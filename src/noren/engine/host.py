@@ -148,8 +148,7 @@ class Host:
 
     async def _take_up(self, app: App, releases: int = 0, *, absent: bool = False) -> AppLoop:
         """``releases``: the number that the releases of a new app go on from."""
-        book = Book(app, self.ports.ledger, self.ports.clock, self.changed)
-        await book.load()
+        book = await self._book(app)
         if book.record.releases < releases:
             await book.save(replace(book.record, releases=releases))
         loop = AppLoop(book, self.ports, self._group, self._pruning.set)
@@ -176,8 +175,7 @@ class Host:
 
     async def _runs(self, app: App) -> bool:
         """Whether anything of it is meant to run, or runs: a candidate, say, that was all there was."""
-        book = Book(app, self.ports.ledger, self.ports.clock, self.changed)
-        await book.load()
+        book = await self._book(app)
         if book.record.meant_to_run:
             return True
         runner = self.ports.runners.get(app.kind)
@@ -187,6 +185,11 @@ class Host:
             return any([await runner.adopt(instance) for instance in book.instances])
         except OutsideError:
             return True  # who takes it up tells, and knows what to do
+
+    async def _book(self, app: App) -> Book:
+        book = Book(app, self.ports.ledger, self.ports.clock, self.changed)
+        await book.load()
+        return book
 
     async def _absent(self) -> list[str]:
         return [name for name in await self.ports.ledger.apps() if name not in self.loops]
